@@ -1,0 +1,624 @@
+CREATE SCHEMA poststelle;
+CREATE FUNCTION poststelle.account_id(account text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog'
+    AS $_$
+declare found_id bigint;
+begin
+  if account is null then
+    select a.id into found_id from poststelle.accounts a where a.is_default;
+  elsif account ~ '^[0-9]{1,18}$' then
+    select a.id into found_id from poststelle.accounts a where a.id = account::bigint;
+  else
+    select a.id into found_id from poststelle.accounts a where lower(a.email) = lower(account);
+  end if;
+  if found_id is null then
+    raise exception using errcode = 'no_data_found', message =
+      case when account is null then 'account: no default account is set'
+      else format('account: %s is not known', quote_literal(left(account, 200))) end;
+  end if;
+  return found_id;
+end $_$;
+CREATE FUNCTION poststelle.check_address(field text, address text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog'
+    AS $_$
+begin
+  if address is null or address !~ '^[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,64}@[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,255}$' then
+    raise exception using errcode = 'invalid_parameter_value',
+      message = format('%s: %s is not a plain e-mail address', field, coalesce(quote_literal(regexp_replace(left(address, 200), '[[:cntrl:]]', '?', 'g')), 'null'));
+  end if;
+  return address;
+end $_$;
+CREATE FUNCTION poststelle.delete_message_bodies() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  delete from poststelle.message_bodies b using old_messages m where b.message_id = m.id;
+  return null;
+end $$;
+CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select string_agg(b.bytes, ''::bytea order by b.chunk) from poststelle.message_bodies b
+    join poststelle.messages m on m.id = b.message_id where b.message_id = raw_message.id
+$$;
+CREATE FUNCTION poststelle.readable(bytewise text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  return convert_from(convert_to(bytewise, 'LATIN1'), 'UTF8');
+exception when character_not_in_repertoire then
+  return bytewise;
+end $$;
+CREATE FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text DEFAULT NULL::text, send_after timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+#variable_conflict use_variable
+declare
+  lane_account bigint := poststelle.account_id(account);
+  body text;
+  header text;
+  final bytea;
+  message_key text;
+  request bytea;
+  new_id bigint;
+  known_request bytea;
+  smtp_host text;
+begin
+  select a.smtp_host into smtp_host from poststelle.accounts a where a.id = lane_account;
+  if smtp_host is null then
+    raise exception using errcode = 'invalid_parameter_value', message = format('account: %s has no SMTP server', quote_literal(account));
+  end if;
+  if envelope_from is null then
+    raise exception using errcode = 'invalid_parameter_value', message = 'envelope_from: is missing (an empty text means the null sender)';
+  elsif envelope_from <> '' then
+    perform poststelle.check_address('envelope_from', envelope_from);
+  end if;
+  if coalesce(cardinality(recipients), 0) = 0 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'recipients: at least one is needed';
+  end if;
+  perform poststelle.check_address('recipients', r) from unnest(recipients) r;
+  if coalesce(length(raw), 0) = 0 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message is empty';
+  end if;
+  if position('\x00'::bytea in raw) > 0 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message contains a NUL character';
+  end if;
+  if idempotency_key is not null and length(idempotency_key) not between 1 and 255 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'idempotency_key: 1 to 255 characters';
+  end if;
+  if priority is null or priority not between -100 and 100 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'priority: a whole number from -100 to 100';
+  end if;
+  request := sha256(convert_to(jsonb_build_array(envelope_from, recipients)::text, 'UTF8') || sha256(raw));
+  if idempotency_key is not null then
+    select m.id, m.request_sha256 into new_id, known_request from poststelle.outbound_messages m
+      where m.account_id = lane_account and m.idempotency_key = idempotency_key;
+  end if;
+  if new_id is null then
+    body := replace(replace(replace(convert_from(raw, 'LATIN1'), E'\r\n', E'\n'), E'\r', E'\n'), E'\n', E'\r\n');
+    header := E'\r\n' || split_part(body, E'\r\n\r\n', 1);
+    message_key := substring(header from '(?i)\r\nmessage-id:[ \t\r\n]*(<[^<>\r\n]+>)');
+    if message_key is null then
+      message_key := format('<%s@%s>', gen_random_uuid(), coalesce(nullif(split_part(envelope_from, '@', 2), ''), 'poststelle.invalid'));
+      body := format(E'Message-ID: %s\r\n', message_key) || body;
+    end if;
+    if header !~* '\r\ndate:' then
+      body := format(E'Date: %s\r\n', to_char(now() at time zone 'UTC', 'Dy, DD Mon YYYY HH24:MI:SS "+0000"')) || body;
+    end if;
+    if right(body, 2) <> E'\r\n' then
+      body := body || E'\r\n';
+    end if;
+    final := convert_to(body, 'LATIN1');
+    insert into poststelle.outbound_messages (account_id, state, envelope_from, internet_message_id, subject, size_bytes, sha256,
+        idempotency_key, request_sha256, priority, next_attempt_at, expires_at)
+      values (lane_account, case when send_after > now() then 'scheduled' else 'queued' end, envelope_from, message_key,
+        left(poststelle.readable(regexp_replace(substring(header from '(?i)\r\nsubject:[ \t]*([^\r]*(?:\r\n[ \t][^\r]*)*)'), '\r\n[ \t]', ' ', 'g')), 998),
+        length(final), sha256(final), idempotency_key, request, priority,
+        greatest(now(), send_after), greatest(now(), send_after) + interval '5 days')
+      on conflict do nothing
+      returning id into new_id;
+    if new_id is null then -- a concurrent transaction committed the same key first
+      select m.id, m.request_sha256 into new_id, known_request from poststelle.outbound_messages m
+        where m.account_id = lane_account and m.idempotency_key = idempotency_key;
+    end if;
+  end if;
+  if known_request is not null then
+    if known_request <> request then
+      raise exception using errcode = 'unique_violation',
+        message = format('idempotency_key: %s was used for another message (id %s)', quote_literal(idempotency_key), new_id);
+    end if;
+    return new_id;
+  end if;
+  insert into poststelle.outbound_bodies (message_id, chunk, bytes)
+    select new_id, n, substring(final from n * 262144 + 1 for 262144) from generate_series(0, (length(final) - 1) / 262144) n;
+  insert into poststelle.outbound_recipients (message_id, ordinal, address)
+    select new_id, min(r.n), r.address from unnest(recipients) with ordinality r (address, n) group by r.address;
+  perform pg_notify('poststelle_bell', 'send:' || lane_account);
+  return new_id;
+end $$;
+CREATE TABLE poststelle.account_health (
+    account_id bigint NOT NULL,
+    direction text NOT NULL,
+    state text DEFAULT 'new'::text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    last_ok_at timestamp with time zone,
+    last_run_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    first_failure_at timestamp with time zone,
+    probes integer DEFAULT 0 NOT NULL,
+    CONSTRAINT account_health_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text]))),
+    CONSTRAINT account_health_state_check CHECK ((state = ANY (ARRAY['new'::text, 'ok'::text, 'failing'::text, 'blocked'::text])))
+);
+CREATE TABLE poststelle.accounts (
+    id bigint NOT NULL,
+    email text NOT NULL,
+    label text DEFAULT ''::text NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    provider text NOT NULL,
+    pop3_host text,
+    pop3_port integer,
+    pop3_security text,
+    pop3_username text,
+    smtp_host text,
+    smtp_port integer,
+    smtp_security text,
+    smtp_username text,
+    auth_type text NOT NULL,
+    oauth_client_id bigint,
+    oauth_flow text,
+    oauth_scope text,
+    enabled_receive boolean DEFAULT true NOT NULL,
+    enabled_send boolean DEFAULT true NOT NULL,
+    uncertain_policy text DEFAULT 'retry_once'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
+    CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
+    CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),
+    CONSTRAINT accounts_check2 CHECK ((((smtp_host IS NULL) = (smtp_port IS NULL)) AND ((smtp_host IS NULL) = (smtp_security IS NULL)))),
+    CONSTRAINT accounts_check3 CHECK ((((auth_type = 'oauth2'::text) = (oauth_client_id IS NOT NULL)) AND ((auth_type = 'oauth2'::text) = (oauth_flow IS NOT NULL)))),
+    CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text]))),
+    CONSTRAINT accounts_pop3_port_check CHECK (((pop3_port >= 1) AND (pop3_port <= 65535))),
+    CONSTRAINT accounts_pop3_security_check CHECK ((pop3_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
+    CONSTRAINT accounts_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
+    CONSTRAINT accounts_smtp_port_check CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT accounts_smtp_security_check CHECK ((smtp_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
+    CONSTRAINT accounts_uncertain_policy_check CHECK ((uncertain_policy = ANY (ARRAY['retry_once'::text, 'hold'::text, 'retry'::text])))
+);
+CREATE TABLE poststelle.health_flags (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    direction text NOT NULL,
+    flag text NOT NULL,
+    scope text NOT NULL,
+    persistence text NOT NULL,
+    stage text NOT NULL,
+    evidence text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    occurrences integer DEFAULT 1 NOT NULL,
+    cleared_at timestamp with time zone,
+    CONSTRAINT health_flags_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text])))
+);
+CREATE TABLE poststelle.maildrops (
+    account_id bigint NOT NULL,
+    poll_interval_seconds integer DEFAULT 300 NOT NULL,
+    delete_after_days integer,
+    login_delay_seconds integer DEFAULT 0 NOT NULL,
+    last_poll_at timestamp with time zone,
+    last_stat_count bigint,
+    last_stat_size_bytes bigint,
+    CONSTRAINT maildrops_delete_after_days_check CHECK ((delete_after_days >= 0)),
+    CONSTRAINT maildrops_poll_interval_seconds_check CHECK (((poll_interval_seconds >= 1) AND (poll_interval_seconds <= 86400)))
+);
+CREATE TABLE poststelle.outbound_messages (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    hold_reason text,
+    envelope_from text NOT NULL,
+    internet_message_id text NOT NULL,
+    subject text,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    idempotency_key text,
+    request_sha256 bytea NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_attempt_at timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    repeated boolean DEFAULT false NOT NULL,
+    finished_at timestamp with time zone,
+    last_reply text,
+    last_flag text,
+    CONSTRAINT outbound_messages_check CHECK (((state = 'held'::text) = (hold_reason IS NOT NULL))),
+    CONSTRAINT outbound_messages_check1 CHECK (((state = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT outbound_messages_check2 CHECK (((state <> ALL (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text])) OR (next_attempt_at IS NOT NULL))),
+    CONSTRAINT outbound_messages_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'sending'::text, 'deferred'::text, 'held'::text, 'uncertain'::text, 'sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])))
+);
+CREATE VIEW poststelle.account_status AS
+ SELECT a.id,
+    a.email,
+    a.label,
+        CASE
+            WHEN (a.pop3_host IS NULL) THEN NULL::text
+            WHEN (NOT a.enabled_receive) THEN 'paused'::text
+            WHEN ((r.state = 'ok'::text) AND (r.last_ok_at < (now() - GREATEST((((2 * d.poll_interval_seconds))::double precision * '00:00:01'::interval), '00:10:00'::interval)))) THEN 'late'::text
+            ELSE r.state
+        END AS receive_state,
+    r.since AS receive_since,
+    r.last_ok_at AS receive_last_ok_at,
+        CASE
+            WHEN (a.smtp_host IS NULL) THEN NULL::text
+            WHEN (NOT a.enabled_send) THEN 'paused'::text
+            ELSE s.state
+        END AS send_state,
+    s.since AS send_since,
+    s.last_ok_at AS send_last_ok_at,
+    COALESCE(( SELECT jsonb_agg(jsonb_build_object('flag', f.flag, 'direction', f.direction, 'since', f.since, 'evidence', f.evidence) ORDER BY f.since, f.id) AS jsonb_agg
+           FROM poststelle.health_flags f
+          WHERE ((f.account_id = a.id) AND (f.cleared_at IS NULL))), '[]'::jsonb) AS flags,
+    COALESCE(w.count, (0)::bigint) AS waiting_count,
+    w.oldest_at AS waiting_oldest_at
+   FROM ((((poststelle.accounts a
+     JOIN poststelle.account_health r ON (((r.account_id = a.id) AND (r.direction = 'receive'::text))))
+     JOIN poststelle.account_health s ON (((s.account_id = a.id) AND (s.direction = 'send'::text))))
+     LEFT JOIN poststelle.maildrops d ON ((d.account_id = a.id)))
+     LEFT JOIN ( SELECT m.account_id,
+            count(*) AS count,
+            min(m.created_at) AS oldest_at
+           FROM poststelle.outbound_messages m
+          WHERE (m.finished_at IS NULL)
+          GROUP BY m.account_id) w ON ((w.account_id = a.id)));
+ALTER TABLE poststelle.accounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.accounts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.delivery_attempts (
+    message_id bigint NOT NULL,
+    number integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    phase text DEFAULT 'claimed'::text NOT NULL,
+    finished_at timestamp with time zone,
+    outcome text,
+    step text,
+    reply text,
+    flag text,
+    transcript text,
+    CONSTRAINT delivery_attempts_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT delivery_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'deferred'::text, 'uncertain'::text, 'returned'::text]))),
+    CONSTRAINT delivery_attempts_phase_check CHECK ((phase = ANY (ARRAY['claimed'::text, 'handing_over'::text, 'done'::text])))
+);
+CREATE TABLE poststelle.grants (
+    account_id bigint NOT NULL,
+    credential_sealed text NOT NULL,
+    access_token_sealed text,
+    access_expires_at timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    refreshed_at timestamp with time zone,
+    refusal jsonb,
+    refused_at timestamp with time zone
+);
+CREATE TABLE poststelle.health_events (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    direction text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    flag text,
+    evidence text,
+    CONSTRAINT health_events_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text])))
+);
+ALTER TABLE poststelle.health_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.health_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE poststelle.health_flags ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.health_flags_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.messages (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    internet_message_id text,
+    date_at timestamp with time zone,
+    from_address text,
+    from_name text,
+    to_addresses text,
+    subject text
+);
+CREATE VIEW poststelle.inbox AS
+ SELECT m.id,
+    a.email AS account,
+    m.account_id,
+    m.received_at,
+    m.date_at,
+    m.from_address,
+    m.from_name,
+    m.to_addresses,
+    m.subject,
+    m.internet_message_id AS message_id,
+    m.size_bytes,
+    encode(m.sha256, 'hex'::text) AS sha256
+   FROM (poststelle.messages m
+     JOIN poststelle.accounts a ON ((a.id = m.account_id)));
+CREATE TABLE poststelle.kysely_migration (
+    name character varying(255) NOT NULL,
+    "timestamp" character varying(255) NOT NULL
+);
+CREATE TABLE poststelle.kysely_migration_lock (
+    id character varying(255) NOT NULL,
+    is_locked integer DEFAULT 0 NOT NULL
+);
+CREATE TABLE poststelle.lanes (
+    account_id bigint NOT NULL,
+    lane text NOT NULL,
+    due_at timestamp with time zone,
+    dispatched_until timestamp with time zone,
+    parked_until timestamp with time zone,
+    lease_token uuid,
+    lease_until timestamp with time zone,
+    lease_worker integer,
+    CONSTRAINT lanes_check CHECK ((((lease_token IS NULL) = (lease_until IS NULL)) AND ((lease_token IS NULL) = (lease_worker IS NULL)))),
+    CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text])))
+);
+CREATE TABLE poststelle.maildrop_uidls (
+    account_id bigint NOT NULL,
+    uidl text NOT NULL,
+    ordinal integer DEFAULT 1 NOT NULL,
+    state text NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 bytea,
+    message_id bigint,
+    reason text,
+    attempts integer DEFAULT 1 NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT maildrop_uidls_check CHECK (((state <> ALL (ARRAY['stored'::text, 'delete_intent'::text, 'deleted'::text])) OR (sha256 IS NOT NULL))),
+    CONSTRAINT maildrop_uidls_check1 CHECK (((state = 'deleted'::text) = (deleted_at IS NOT NULL))),
+    CONSTRAINT maildrop_uidls_state_check CHECK ((state = ANY (ARRAY['stored'::text, 'skipped'::text, 'quarantined'::text, 'delete_intent'::text, 'deleted'::text])))
+);
+CREATE TABLE poststelle.message_bodies (
+    message_id bigint NOT NULL,
+    chunk integer NOT NULL,
+    bytes bytea NOT NULL
+);
+ALTER TABLE ONLY poststelle.message_bodies ALTER COLUMN bytes SET COMPRESSION lz4;
+CREATE TABLE poststelle.message_spools (
+    message_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE poststelle.messages ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME poststelle.messages_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.oauth_clients (
+    id bigint NOT NULL,
+    provider text NOT NULL,
+    token_endpoint text NOT NULL,
+    client_id text NOT NULL,
+    client_secret_sealed text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT oauth_clients_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text])))
+);
+ALTER TABLE poststelle.oauth_clients ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.oauth_clients_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.outbound_bodies (
+    message_id bigint NOT NULL,
+    chunk integer NOT NULL,
+    bytes bytea NOT NULL
+);
+ALTER TABLE ONLY poststelle.outbound_bodies ALTER COLUMN bytes SET COMPRESSION lz4;
+ALTER TABLE poststelle.outbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.outbound_messages_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.outbound_recipients (
+    message_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    address text NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    reply_code integer,
+    enhanced_code text,
+    reply text,
+    flag text,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT outbound_recipients_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'deferred'::text, 'rejected'::text, 'bounced'::text])))
+);
+CREATE VIEW poststelle.outbox AS
+ SELECT m.id,
+    a.email AS account,
+    m.account_id,
+        CASE
+            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (l.parked_until > now())) THEN 'held'::text
+            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (NOT a.enabled_send)) THEN 'held'::text
+            ELSE m.state
+        END AS state,
+        CASE
+            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (l.parked_until > now())) THEN 'account_blocked'::text
+            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (NOT a.enabled_send)) THEN 'account_paused'::text
+            ELSE m.hold_reason
+        END AS hold_reason,
+    m.envelope_from,
+    m.internet_message_id AS message_id,
+    m.subject,
+    m.size_bytes,
+    m.idempotency_key,
+    m.priority,
+    m.created_at,
+        CASE
+            WHEN (l.parked_until > m.next_attempt_at) THEN l.parked_until
+            ELSE m.next_attempt_at
+        END AS next_attempt_at,
+    m.expires_at,
+    m.attempts,
+    m.repeated,
+    m.finished_at,
+    m.last_reply,
+    m.last_flag
+   FROM ((poststelle.outbound_messages m
+     JOIN poststelle.accounts a ON ((a.id = m.account_id)))
+     JOIN poststelle.lanes l ON (((l.account_id = m.account_id) AND (l.lane = 'send'::text))));
+CREATE VIEW poststelle.outbox_recipients AS
+ SELECT r.message_id,
+    r.address,
+    r.state,
+    r.reply_code,
+    r.enhanced_code,
+    r.reply,
+    r.flag,
+    r.updated_at
+   FROM poststelle.outbound_recipients r;
+CREATE TABLE poststelle.workers (
+    id integer NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    roles text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE poststelle.workers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.workers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ONLY poststelle.account_health
+    ADD CONSTRAINT account_health_pkey PRIMARY KEY (account_id, direction);
+ALTER TABLE ONLY poststelle.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (message_id, number);
+ALTER TABLE ONLY poststelle.grants
+    ADD CONSTRAINT grants_pkey PRIMARY KEY (account_id);
+ALTER TABLE ONLY poststelle.health_events
+    ADD CONSTRAINT health_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.health_flags
+    ADD CONSTRAINT health_flags_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.kysely_migration_lock
+    ADD CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.kysely_migration
+    ADD CONSTRAINT kysely_migration_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY poststelle.lanes
+    ADD CONSTRAINT lanes_pkey PRIMARY KEY (account_id, lane);
+ALTER TABLE ONLY poststelle.maildrop_uidls
+    ADD CONSTRAINT maildrop_uidls_pkey PRIMARY KEY (account_id, uidl, ordinal);
+ALTER TABLE ONLY poststelle.maildrops
+    ADD CONSTRAINT maildrops_pkey PRIMARY KEY (account_id);
+ALTER TABLE ONLY poststelle.message_bodies
+    ADD CONSTRAINT message_bodies_pkey PRIMARY KEY (message_id, chunk);
+ALTER TABLE ONLY poststelle.message_spools
+    ADD CONSTRAINT message_spools_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.messages
+    ADD CONSTRAINT messages_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.oauth_clients
+    ADD CONSTRAINT oauth_clients_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.oauth_clients
+    ADD CONSTRAINT oauth_clients_token_endpoint_client_id_key UNIQUE (token_endpoint, client_id);
+ALTER TABLE ONLY poststelle.outbound_bodies
+    ADD CONSTRAINT outbound_bodies_pkey PRIMARY KEY (message_id, chunk);
+ALTER TABLE ONLY poststelle.outbound_messages
+    ADD CONSTRAINT outbound_messages_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.outbound_recipients
+    ADD CONSTRAINT outbound_recipients_message_id_address_key UNIQUE (message_id, address);
+ALTER TABLE ONLY poststelle.outbound_recipients
+    ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
+ALTER TABLE ONLY poststelle.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX accounts_email ON poststelle.accounts USING btree (lower(email));
+CREATE INDEX accounts_oauth_client ON poststelle.accounts USING btree (oauth_client_id);
+CREATE UNIQUE INDEX accounts_one_default ON poststelle.accounts USING btree (is_default) WHERE is_default;
+CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
+CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
+CREATE INDEX lanes_due ON poststelle.lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
+CREATE INDEX maildrop_uidls_on_server ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE (state = ANY (ARRAY['stored'::text, 'delete_intent'::text]));
+CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
+CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
+CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
+CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
+CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
+CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
+CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
+ALTER TABLE ONLY poststelle.account_health
+    ADD CONSTRAINT account_health_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.accounts
+    ADD CONSTRAINT accounts_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id);
+ALTER TABLE ONLY poststelle.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.grants
+    ADD CONSTRAINT grants_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.health_events
+    ADD CONSTRAINT health_events_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.health_flags
+    ADD CONSTRAINT health_flags_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.lanes
+    ADD CONSTRAINT lanes_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.maildrop_uidls
+    ADD CONSTRAINT maildrop_uidls_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.maildrops
+    ADD CONSTRAINT maildrops_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.messages
+    ADD CONSTRAINT messages_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.outbound_bodies
+    ADD CONSTRAINT outbound_bodies_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.outbound_messages
+    ADD CONSTRAINT outbound_messages_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE RESTRICT;
+ALTER TABLE ONLY poststelle.outbound_recipients
+    ADD CONSTRAINT outbound_recipients_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
+GRANT USAGE ON SCHEMA poststelle TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.account_id(account text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.check_address(field text, address text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.account_status TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.outbox TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.outbox_recipients TO poststelle_app;

@@ -1,0 +1,345 @@
+// The import format of an account: checked field by field, its well-known traps defused and said so. Pure.
+
+import { z } from 'zod'
+import { errorText, UserError } from '../base/failure.ts'
+
+const port = z
+  .int('is not a whole number')
+  .min(1, 'is not a port (1 to 65535)')
+  .max(65_535, 'is not a port (1 to 65535)')
+const oneLine = (max: number) =>
+  z
+    .string('is not a text')
+    .max(max, `is longer than ${max} characters`)
+    .refine((text) => !/[\u0000-\u001f\u007f]/.test(text), 'contains a line break or another control character')
+const secret = z
+  .string('is not a text')
+  .min(1, 'is empty')
+  .max(20_000, 'is too long')
+  .refine((text) => !/[\r\n\0]/.test(text), 'contains a line break')
+const hostName = oneLine(253)
+  .transform((text) => text.trim().toLowerCase())
+  .refine(
+    (text) =>
+      /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$|^[0-9a-f:.]+$/.test(
+        text,
+      ),
+    {
+      error: 'is not a host name',
+      abort: true,
+    },
+  )
+const email = oneLine(254)
+  .transform((text) => text.trim())
+  .refine((text) => /^[^\s<>()[\]\\,;:"@]{1,64}@[^\s<>()[\]\\,;:"@]+$/.test(text), 'is not an e-mail address')
+const security = z
+  .string('is not a text')
+  .transform(
+    (text) =>
+      ({ ssl: 'tls', 'ssl/tls': 'tls', stls: 'starttls' })[text.trim().toLowerCase()] ?? text.trim().toLowerCase(),
+  )
+  .pipe(z.enum(['tls', 'starttls', 'none'], 'must be "tls", "starttls" or "none"'))
+
+/** Looks at fields together; also where one of them has a problem of its own, so that all problems are said at once. */
+const together = (field: string, problem: string) => ({
+  path: [field],
+  error: problem,
+  when: ({ value }: { value: unknown }) => typeof value === 'object' && value !== null,
+})
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/
+
+const mailHost = (checkHost: HostCheck) =>
+  z
+    .strictObject(
+      {
+        host: hostName.superRefine((name, ctx) => report(ctx, checkHost(name))),
+        port,
+        security,
+        username: oneLine(320).min(1, 'is empty').optional(),
+      },
+      'is not an object',
+    )
+    .refine(
+      (input) => input.security !== 'none' || LOOPBACK.test(input.host),
+      together('security', '"none" is allowed for this machine only; use "tls" or "starttls"'),
+    )
+
+const passwordAuth = z.strictObject({ type: z.literal('password'), password: secret })
+const oauthAuth = (checkHost: HostCheck) =>
+  z
+    .strictObject(
+      {
+        type: z.literal('oauth2'),
+        flow: z.enum(
+          ['password', 'refresh_token', 'client_credentials'],
+          'must be "password", "refresh_token" or "client_credentials"',
+        ),
+        token_endpoint: z
+          .string('is not a text')
+          .max(2_000, 'is too long')
+          .superRefine((text, ctx) => report(ctx, ...endpointProblems(text, checkHost))),
+        client_id: oneLine(500)
+          .transform((text) => text.trim())
+          .refine((text) => text !== '', 'is empty'),
+        // the form's field stays empty for a public client
+        client_secret: z.preprocess((value) => (value === '' ? null : value), secret.nullable().optional()),
+        scope: oneLine(4_000)
+          .transform((text) => text.trim().replace(/\s+/g, ' '))
+          .refine((text) => text !== '', 'is empty'),
+        password: secret.optional(),
+        refresh_token: secret.optional(),
+      },
+      'is not an object',
+    )
+    .refine(
+      (input) => input.flow !== 'password' || input.password !== undefined,
+      together('password', 'is missing; the flow "password" needs it'),
+    )
+    .refine(
+      (input) => input.flow !== 'refresh_token' || input.refresh_token !== undefined,
+      together('refresh_token', 'is missing; the flow "refresh_token" needs it'),
+    )
+    .refine(
+      (input) => input.flow !== 'client_credentials' || (input.client_secret ?? null) !== null,
+      together('client_secret', 'is missing; the flow "client_credentials" needs it'),
+    )
+
+const accountSchema = (checkHost: HostCheck) =>
+  z
+    .strictObject(
+      {
+        email,
+        label: oneLine(200).optional(),
+        default: z.boolean('must be true or false').optional(),
+        pop3: mailHost(checkHost).nullable().optional(),
+        smtp: mailHost(checkHost).nullable().optional(),
+        auth: z.discriminatedUnion('type', [passwordAuth, oauthAuth(checkHost)], 'must be "password" or "oauth2"'),
+        poll_interval_seconds: z
+          .int('is not a whole number')
+          .min(5, 'is less than 5')
+          .max(86_400, 'is more than a day')
+          .optional(),
+        delete_after_days: z
+          .int('is not a whole number')
+          .min(0, 'is negative')
+          .max(36_500, 'is more than a hundred years')
+          .nullable()
+          .optional(),
+      },
+      'is not an object',
+    )
+    .refine(({ pop3, smtp }) => (pop3 ?? smtp ?? null) !== null, together('pop3', 'neither pop3 nor smtp is given'))
+
+type AccountInput = z.infer<ReturnType<typeof accountSchema>>
+
+export interface HostSettings {
+  readonly host: string
+  readonly port: number
+  readonly security: 'tls' | 'starttls' | 'none'
+  readonly username: string
+}
+
+export interface AccountSettings {
+  readonly email: string
+  readonly label: string
+  readonly isDefault: boolean
+  readonly pop3: HostSettings | null
+  readonly smtp: HostSettings | null
+  readonly auth:
+    | { readonly type: 'password'; readonly password: string }
+    | {
+        readonly type: 'oauth2'
+        readonly flow: 'password' | 'refresh_token' | 'client_credentials'
+        readonly tokenEndpoint: string
+        readonly clientId: string
+        readonly clientSecret: string | null
+        readonly scope: string
+        readonly password?: string
+        readonly refreshToken?: string
+      }
+  readonly pollIntervalSeconds: number
+  readonly deleteAfterDays: number | null
+  /** What was understood differently from how it was written, and what looks wrong; one sentence each. */
+  readonly notes: readonly string[]
+}
+
+/** Says why an address may not be contacted, or undefined where it may. */
+export type HostCheck = (host: string) => string | undefined
+
+/**
+ * Reads accounts out of JSON text (one object or an array). `source` names the file in messages. Throws UserError (exit code 2)
+ * with every problem on a line of its own: source, account, field.
+ */
+export function parseAccounts(text: string, source: string, checkHost: HostCheck): AccountSettings[] {
+  const problems: string[] = []
+  const schema = accountSchema(checkHost)
+  const values = toList(text, source)
+  const accounts = values.flatMap((value, index) => {
+    const parsed = schema.safeParse(value, { reportInput: true })
+    if (parsed.success) return normalise(parsed.data)
+    for (const issue of parsed.error.issues) {
+      for (const problem of explain(issue)) problems.push(`${source}: ${describe(value, index)}: ${problem}`)
+    }
+    return []
+  })
+  const seen = new Map<string, number>()
+  for (const [index, value] of values.entries()) {
+    const key = textField(value, 'email').trim().toLowerCase()
+    const first = seen.get(key)
+    if (key !== '' && first !== undefined)
+      problems.push(`${source}: ${describe(value, index)}: email: stands there twice, also as account ${first + 1}`)
+    else seen.set(key, index)
+  }
+  if (accounts.filter((account) => account.isDefault).length > 1) {
+    problems.push(`${source}: default: more than one account is marked as the default`)
+  }
+  if (problems.length > 0) throw new UserError(problems.join('\n'), { exitCode: 2 })
+  return accounts
+}
+
+function toList(text: string, source: string): unknown[] {
+  const json = text.replace(/^\uFEFF/, '')
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch {
+    // the parser's message may quote the text, which may be a secret
+    throw new UserError(`${source}: is not valid JSON (line ${errorLine(json)})`, { exitCode: 2 })
+  }
+  const list: unknown[] = Array.isArray(value) ? value : [value]
+  if (list.length === 0) throw new UserError(`${source}: contains no account`, { exitCode: 2 })
+  return list
+}
+
+/**
+ * The parser says where it stopped, but for an unexpected token: that one is in the first line with which the text, cut behind
+ * it, has one. A text that ends too early ends in its last line.
+ */
+function errorLine(json: string): number {
+  const at = /at position (\d+)/.exec(parserMessage(json))?.[1]
+  if (at !== undefined) return json.slice(0, Number(at)).split('\n').length
+  const lines = json.split('\n')
+  let [low, high] = [1, lines.length]
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (parserMessage(lines.slice(0, middle).join('\n')).startsWith('Unexpected token')) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+function parserMessage(json: string): string {
+  try {
+    JSON.parse(json)
+    return ''
+  } catch (error) {
+    return errorText(error)
+  }
+}
+
+function textField(value: unknown, field: string): string {
+  const found =
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).find(([name]) => name === field)?.[1]
+      : undefined
+  return typeof found === 'string' ? found : ''
+}
+
+function describe(value: unknown, index: number): string {
+  const address = textField(value, 'email').slice(0, 100)
+  return address === '' ? `account ${index + 1}` : `account ${index + 1} (${inOneLine(address)})`
+}
+
+const inOneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f]+/g, ' ')
+
+/** One problem: field and what is wrong with it; several where fields are unknown. */
+function explain(issue: z.core.$ZodIssue): string[] {
+  const field = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${field === '' ? '' : `${field}.`}${inOneLine(key).slice(0, 100)}: is not a field`)
+  }
+  const missing = issue.code !== 'custom' && issue.input === undefined
+  return [`${field === '' ? 'the account' : field}: ${missing ? 'is missing' : issue.message}`]
+}
+
+function report(ctx: z.core.$RefinementCtx, ...problems: (string | undefined)[]): void {
+  for (const problem of problems) if (problem !== undefined) ctx.addIssue(problem)
+}
+
+const withoutBlanks = (text: string): string => text.replace(/\s+/g, '')
+
+function endpointProblems(text: string, checkHost: HostCheck): string[] {
+  const endpoint = withoutBlanks(text)
+  const problems = /[{}]/.test(endpoint) ? ['still contains a placeholder in braces; put the tenant ID there'] : []
+  const url = URL.parse(endpoint)
+  if (!url) return [...problems, 'is not a URL']
+  if (url.protocol !== 'https:') problems.push('does not begin with https://')
+  if (url.username !== '' || url.password !== '') problems.push('contains a user name')
+  const refused = checkHost(url.hostname.replace(/^\[|\]$/g, ''))
+  return refused === undefined ? problems : [...problems, refused]
+}
+
+const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+function normalise(input: AccountInput): AccountSettings {
+  const notes: string[] = []
+  return {
+    email: input.email,
+    label: input.label ?? '',
+    isDefault: input.default ?? false,
+    pop3: host('pop3', input.pop3, input.email, 995, notes),
+    smtp: host('smtp', input.smtp, input.email, 465, notes),
+    auth: auth(input.auth, notes),
+    pollIntervalSeconds: input.poll_interval_seconds ?? 300,
+    deleteAfterDays: input.delete_after_days ?? null,
+    notes,
+  }
+}
+
+function host(
+  field: 'pop3' | 'smtp',
+  input: AccountInput['pop3'],
+  defaultUser: string,
+  implicitTlsPort: number,
+  notes: string[],
+): HostSettings | null {
+  if (!input) return null
+  const implicit = input.security === 'starttls' && input.port === implicitTlsPort
+  if (implicit)
+    notes.push(
+      `${field}.security: port ${implicitTlsPort} speaks TLS from the first byte; "starttls" was stored as "tls"`,
+    )
+  return {
+    host: input.host,
+    port: input.port,
+    security: implicit ? 'tls' : input.security,
+    username: input.username ?? defaultUser,
+  }
+}
+
+function auth(input: AccountInput['auth'], notes: string[]): AccountSettings['auth'] {
+  if (input.type === 'password') return input
+  const tokenEndpoint = withoutBlanks(input.token_endpoint)
+  if (tokenEndpoint !== input.token_endpoint.trim())
+    notes.push('auth.token_endpoint: a blank inside the URL was removed')
+  const clientSecret = input.client_secret ?? null
+  if (clientSecret !== null && GUID.test(clientSecret)) {
+    notes.push(
+      'auth.client_secret: looks like the ID of the secret; needed is the value (in Entra: "Wert", not "Geheime ID")',
+    )
+  }
+  const atMicrosoft = /microsoft/.test(new URL(tokenEndpoint).hostname)
+  if (!GUID.test(input.client_id) && atMicrosoft)
+    notes.push('auth.client_id: a Microsoft application ID has the form of a GUID')
+  return {
+    type: 'oauth2',
+    flow: input.flow,
+    tokenEndpoint,
+    clientId: input.client_id,
+    clientSecret,
+    scope: input.scope,
+    ...(input.password !== undefined && { password: input.password }),
+    ...(input.refresh_token !== undefined && { refreshToken: input.refresh_token }),
+  }
+}

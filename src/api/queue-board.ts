@@ -1,0 +1,36 @@
+// Bull Board for the raw queues, on both backends. Its page asks for fonts from outside; the content security policy forbids it.
+
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import { FastifyAdapter } from '@bull-board/fastify'
+import type { FastifyInstance } from 'fastify'
+import type { LaneQueue } from '../jobs/queues.ts'
+import type { Access } from './access.ts'
+
+const PATH = '/queues'
+const POLICY = [
+  "default-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "script-src 'self' 'unsafe-inline'", // its page carries its settings in an inline script
+  "img-src 'self' data:",
+  "frame-ancestors 'none'",
+  "form-action 'self'",
+  "base-uri 'self'",
+].join('; ')
+
+export async function addQueueBoard(app: FastifyInstance, queues: readonly LaneQueue[], access: Access): Promise<void> {
+  const board = new FastifyAdapter()
+  board.setBasePath(PATH)
+  createBullBoard({
+    queues: queues.map((queue) => new BullMQAdapter(queue)),
+    serverAdapter: board,
+    options: { uiConfig: { boardTitle: 'Poststelle' } },
+  })
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', access.queues)
+    scope.addHook('onSend', async (_request, reply) => {
+      void reply.header('content-security-policy', POLICY)
+    })
+    await scope.register(board.registerPlugin(), { prefix: PATH })
+  })
+}

@@ -1,0 +1,113 @@
+// The HTTP side: health checks, the status page, the raw queues. It opens no mail connection.
+
+import fastify, { type FastifyInstance } from 'fastify'
+import { LANGUAGES, judge, verdictText, type Language } from '../health/verdict.ts'
+import { errorCode, UserError } from '../base/failure.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Config } from '../base/config.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Db } from '../db/database.ts'
+import { requireMigrated } from '../db/migrate.ts'
+import { accountStatuses } from '../db/status.ts'
+import { livingWorkers } from '../db/worker-session.ts'
+import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
+import { Access, loadPassword } from './access.ts'
+import { addQueueBoard } from './queue-board.ts'
+import { PAGE_POLICY, STATUS_CSS, statusPage } from './status-page.ts'
+
+export interface ApiOptions {
+  readonly config: Config
+  readonly db: Db
+  readonly queues: QueueFactory
+  readonly clock: Clock
+  readonly log: Logger
+  readonly version: string
+}
+
+export interface Api {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+export async function startApi(o: ApiOptions): Promise<Api> {
+  const { password, file } = loadPassword(o.config.dataFolder)
+  const access = new Access(password)
+  const queues = QUEUE_NAMES.map((name) => o.queues.queue(name))
+  const app = fastify({ bodyLimit: 64 * 1024, requestTimeout: 30_000, forceCloseConnections: true })
+  app.addHook('onSend', async (_request, reply) => {
+    void reply.headers({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    })
+  })
+  app.setErrorHandler(async (error, request, reply) => {
+    o.log.error({ err: error, path: request.url }, 'a request failed')
+    await reply.code(500).type('text/plain').send('Something went wrong; the log says what.\n')
+  })
+  addHealthChecks(app, o)
+  addStatusPage(app, o, access, file)
+  await addQueueBoard(app, queues, access)
+  const { host, port } = o.config.http
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await Promise.all(queues.map((queue) => queue.close()))
+    const why =
+      errorCode(error) === 'EADDRINUSE' ? 'is in use by another program' : `cannot be listened on (${errorCode(error)})`
+    throw new UserError(`POSTSTELLE_HTTP: ${host}:${port} ${why}`, { cause: error })
+  }
+  const address = app.server.address()
+  const actual = typeof address === 'object' && address ? address.port : port
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}/`,
+    stop: async () => {
+      await app.close()
+      await Promise.all(queues.map((queue) => queue.close()))
+    },
+  }
+}
+
+function addHealthChecks(app: FastifyInstance, o: ApiOptions): void {
+  app.get('/livez', async () => ({ status: 'ok' }))
+  app.get('/readyz', async (_request, reply) => {
+    try {
+      await requireMigrated(o.db)
+      return { status: 'ok' }
+    } catch (error) {
+      o.log.warn({ err: error }, 'not ready')
+      return await reply.code(503).send({
+        status: 'not ready',
+        reason: error instanceof UserError ? error.message : 'the database does not answer',
+      })
+    }
+  })
+}
+
+function addStatusPage(app: FastifyInstance, o: ApiOptions, access: Access, queuePasswordFile: string): void {
+  app.get('/status.css', async (_request, reply) => await reply.type('text/css').send(STATUS_CSS))
+  app.get<{ Querystring: { lang?: string } }>('/', { onRequest: access.page }, async (request, reply) => {
+    const language = chooseLanguage(request.query.lang, request.headers['accept-language'])
+    const [accounts, workers] = await Promise.all([accountStatuses(o.db), livingWorkers(o.db)])
+    const verdict = judge(
+      accounts,
+      workers.some((worker) => worker.roles.includes('worker')),
+    )
+    const page = statusPage({
+      verdict: verdictText(verdict, language),
+      healthy: verdict.kind === 'well' || verdict.kind === 'notes',
+      accounts,
+      language,
+      now: o.clock.now(),
+      version: o.version,
+      queuePasswordFile,
+    })
+    return await reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(page)
+  })
+}
+
+/** As asked for, else the first of the browser's languages that we speak, else German. */
+function chooseLanguage(asked: string | undefined, accepted = ''): Language {
+  const wanted = [asked ?? '', ...accepted.split(',').map((part) => part.trim().slice(0, 2).toLowerCase())]
+  return wanted.flatMap((name) => LANGUAGES.find((language) => language === name) ?? [])[0] ?? 'de'
+}

@@ -1,0 +1,14 @@
+// Time as an argument: whoever computes with time gets a clock, so that tests can turn it.
+
+export interface Clock {
+  now(): Date
+}
+
+export const systemClock: Clock = { now: () => new Date() }
+
+export const SECOND_MS = 1_000
+export const MINUTE_MS = 60 * SECOND_MS
+export const HOUR_MS = 60 * MINUTE_MS
+export const DAY_MS = 24 * HOUR_MS
+
+export const later = (from: Date, ms: number): Date => new Date(from.getTime() + ms)

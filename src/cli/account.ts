@@ -1,0 +1,123 @@
+// `poststelle account`: import, list, poll.
+
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { hostCheck } from '../accounts/host-check.ts'
+import { importAccounts, type ImportedAccount } from '../accounts/import.ts'
+import { parseAccounts } from '../accounts/settings.ts'
+import { errorText, UserError } from '../base/failure.ts'
+import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
+import { WorkerSession } from '../db/worker-session.ts'
+import type { CommandContext, Installation } from './installation.ts'
+import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
+
+export function addAccountCommands(program: Command, ctx: CommandContext): void {
+  const account = program.command('account').description('the accounts of this installation')
+  account
+    .command('import')
+    .argument('<file>', 'JSON: one account or an array of them, "-" for standard input')
+    .description('create or change accounts by e-mail address, all of the file or nothing')
+    .option('--dry-run', 'check everything and say what would change, but change nothing')
+    .option(...JSON_FLAG)
+    .action(async (file: string, options: JsonOption & { dryRun?: boolean }) => {
+      const source = file === '-' ? 'standard input' : file
+      const text = file === '-' ? (await ctx.terminal.stdin()).toString('utf8') : readText(file)
+      const { egressAllow } = ctx.readConfig()
+      const accounts = parseAccounts(text, source, hostCheck(egressAllow))
+      await withInstallation(ctx, async ({ db, vault }) => {
+        const imported = await importAccounts({ db, vault }, accounts, { dryRun: options.dryRun ?? false })
+        answer(ctx, options, { dry_run: options.dryRun ?? false, accounts: imported }, () =>
+          importText(imported, options.dryRun ?? false),
+        )
+      })
+    })
+  account
+    .command('list')
+    .description('all accounts with their servers')
+    .option(...JSON_FLAG)
+    .action((options: JsonOption) =>
+      withInstallation(ctx, async ({ db }) => {
+        const accounts = await listAccounts(db)
+        answer(ctx, options, accounts.map(listed), () =>
+          accounts.length === 0
+            ? 'no accounts yet; "poststelle account import FILE" makes the first\n'
+            : table(accounts.map(row), ctx.terminal.columns),
+        )
+      }),
+    )
+  account
+    .command('poll')
+    .argument('<account>', 'id or e-mail address')
+    .description('poll one maildrop now, due or not, and say what came of it')
+    .option(...JSON_FLAG)
+    .action((idOrEmail: string, options: JsonOption) =>
+      withInstallation(ctx, async (installation) => {
+        const found = await findAccount(installation.db, idOrEmail)
+        const { pollNow } = await import('../retrieval/poll-now.ts')
+        const { failure, ...counts } = await asWorker(installation, (workerId) =>
+          pollNow({ ...installation, workerId }, found),
+        )
+        if (failure) throw new UserError(`${found.email}: ${failure.flag}: ${failure.evidence}`)
+        answer(
+          ctx,
+          options,
+          { account: found.email, ...counts },
+          () => `${found.email}: ${counts.stored} stored, ${counts.skipped} skipped, ${counts.deleted} deleted\n`,
+        )
+      }),
+    )
+}
+
+/** Leases need a living owner: for the time of the command this process is a worker like any other. */
+async function asWorker<T>(installation: Installation, work: (workerId: number) => Promise<T>): Promise<T> {
+  const session = await WorkerSession.open(installation.databaseUrl, installation.db, {
+    roles: 'command',
+    version: installation.version,
+    onRing: () => undefined,
+    onProblem: (error) => installation.log.warn(error.message),
+  })
+  try {
+    return await work(session.workerId)
+  } finally {
+    await session.close()
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UserError(`${file}: cannot be read: ${errorText(error)}`, { cause: error, exitCode: 2 })
+  }
+}
+
+function importText(imported: readonly ImportedAccount[], dryRun: boolean): string {
+  const lines = imported.flatMap(({ email, change, notes }) => [
+    `${email}: ${dryRun ? 'would be ' : ''}${change}`,
+    ...notes.map((note) => `  note: ${note}`),
+  ])
+  return `${lines.join('\n')}\n`
+}
+
+const listed = ({ id, email, label, isDefault, provider, pop3, smtp, auth }: Account) => ({
+  id,
+  email,
+  label,
+  default: isDefault,
+  provider,
+  pop3,
+  smtp,
+  auth:
+    auth.type === 'oauth2'
+      ? { type: auth.type, flow: auth.flow, token_endpoint: auth.client.tokenEndpoint, client_id: auth.client.clientId }
+      : { type: auth.type },
+})
+
+const row = ({ id, email, provider, pop3, smtp, auth }: Account): string[] => [
+  String(id),
+  email,
+  provider,
+  pop3 ? `${pop3.host}:${pop3.port} ${pop3.security}` : '-',
+  smtp ? `${smtp.host}:${smtp.port} ${smtp.security}` : '-',
+  auth.type === 'oauth2' ? `oauth2 ${auth.flow}` : auth.type,
+]

@@ -1,0 +1,40 @@
+// The command line: its commands, their options, and what every error becomes: one clear sentence on stderr and an exit code
+// (0 ok, 1 failed, 2 asked for wrongly).
+
+import { Command, CommanderError } from 'commander'
+import { errorText, UserError } from '../base/failure.ts'
+import { addAccountCommands } from './account.ts'
+import { addClassifyCommand } from './classify.ts'
+import { addDemoCommand } from './demo.ts'
+import type { CommandContext } from './installation.ts'
+import { addKeyCommand } from './key.ts'
+import { addMigrateCommand } from './migrate.ts'
+import { addSendCommand } from './send.ts'
+import { addStartCommand } from './start.ts'
+import { addStatusCommand } from './status.ts'
+
+/** Returns the exit code. */
+export async function runProgram(args: readonly string[], ctx: CommandContext): Promise<number> {
+  const program = new Command('poststelle')
+    .description('The mail room of business software: mail in, mail out, tokens fresh, every refusal named.')
+    .version(ctx.version)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => ctx.terminal.out(text), writeErr: (text) => ctx.terminal.err(text) })
+    .showHelpAfterError('(--help explains the command)')
+  addStartCommand(program, ctx)
+  addDemoCommand(program, ctx)
+  addMigrateCommand(program, ctx)
+  addAccountCommands(program, ctx)
+  addSendCommand(program, ctx)
+  addStatusCommand(program, ctx)
+  addClassifyCommand(program, ctx)
+  addKeyCommand(program, ctx)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    ctx.terminal.err(`poststelle: ${errorText(error)}\n`)
+    return error instanceof UserError ? error.exitCode : 1
+  }
+}

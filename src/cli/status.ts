@@ -1,0 +1,89 @@
+// `poststelle status`: the verdict first, then the accounts, those in trouble on top.
+
+import type { Command } from 'commander'
+import { accountStatuses, type AccountStatus, type LampStatus } from '../db/status.ts'
+import { livingWorkers } from '../db/worker-session.ts'
+import { explain } from '../failures/catalogue.ts'
+import { judge, stateText, verdictText, type Language } from '../health/verdict.ts'
+import type { CommandContext } from './installation.ts'
+import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
+import { age, answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
+
+export function addStatusCommand(program: Command, ctx: CommandContext): void {
+  const command = program
+    .command('status')
+    .description('is all well, and if not: what, since when, who must act')
+    .option(...JSON_FLAG)
+  addLanguageOption(command).action((options: JsonOption & LanguageOption) =>
+    withInstallation(ctx, async ({ db, clock }) => {
+      const accounts = await accountStatuses(db)
+      const workers = await livingWorkers(db)
+      const language = chosenLanguage(options)
+      const verdict = verdictText(
+        judge(
+          accounts,
+          workers.some((worker) => worker.roles.includes('worker')),
+        ),
+        language,
+      )
+      answer(ctx, options, statusJson(verdict, accounts), () =>
+        statusText(verdict, accounts, language, clock.now(), ctx.terminal.columns),
+      )
+    }),
+  )
+}
+
+/** The shape is a contract: docs/cli.md. */
+export function statusJson(verdict: string, accounts: readonly AccountStatus[]): object {
+  const lamp = (status: LampStatus | null) =>
+    status && { state: status.state, since: status.since, last_ok_at: status.lastOkAt }
+  return {
+    verdict,
+    accounts: accounts.map(({ id, email, label, receive, send, flags, waiting }) => ({
+      id,
+      email,
+      label,
+      receive: lamp(receive),
+      send: lamp(send),
+      flags: flags.map(({ flag, direction, since, evidence }) => ({ flag, direction, since, evidence })),
+      waiting: { count: waiting.count, oldest_at: waiting.oldestAt },
+    })),
+  }
+}
+
+const WORST_FIRST = ['blocked', 'failing', 'late', 'new', 'ok', 'paused']
+const rank = ({ receive, send }: AccountStatus): number =>
+  Math.min(
+    ...[receive?.state, send?.state].map((state) =>
+      state === undefined ? WORST_FIRST.length : WORST_FIRST.indexOf(state),
+    ),
+  )
+
+function statusText(
+  verdict: string,
+  accounts: readonly AccountStatus[],
+  language: Language,
+  now: Date,
+  width: number,
+): string {
+  const german = language === 'de'
+  if (accounts.length === 0)
+    return `${verdict}\n${german ? 'Noch keine Konten' : 'No accounts yet'}: poststelle account import FILE\n`
+  const head = german
+    ? ['KONTO', 'EMPFANG', 'VERSAND', 'WARTET', 'URSACHE']
+    : ['ACCOUNT', 'RECEIVE', 'SEND', 'WAITING', 'CAUSE']
+  const lamp = (status: LampStatus | null) =>
+    status ? `${stateText(status.state, language)} (${age(status.since, now)})` : '–'
+  const rows = accounts
+    .toSorted((a, b) => rank(a) - rank(b))
+    .map(({ email, receive, send, flags, waiting }) => [
+      email,
+      lamp(receive),
+      lamp(send),
+      waiting.oldestAt ? `${waiting.count} (${age(waiting.oldestAt, now)})` : '0',
+      [...new Set(flags.map(({ flag }) => flag))]
+        .map((flag) => `${explain(flag, language).label} [${flag}]`)
+        .join(', '),
+    ])
+  return `${verdict}\n\n${table([head, ...rows], Math.max(width, 80))}`
+}

@@ -1,0 +1,122 @@
+// Builds the service out of its parts. Everything is handed on as an argument; nothing is global.
+
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { systemClock } from './base/clock.ts'
+import type { Config } from './base/config.ts'
+import { UserError } from './base/failure.ts'
+import type { Logger } from './base/logger.ts'
+import type { Installation, Role, Service } from './cli/installation.ts'
+import { checkKeys } from './credentials/check-keys.ts'
+import { checkServer, openDatabase } from './db/database.ts'
+import { migrateUp, requireMigrated } from './db/migrate.ts'
+import { openEmbeddedPostgres, type EmbeddedPostgres } from './embedded/postgres.ts'
+import { createNet } from './net/dial.ts'
+import { embeddedKeys } from './secrets/key-file.ts'
+import { Vault } from './secrets/vault.ts'
+
+export const VERSION = (
+  JSON.parse(readFileSync(path.join(import.meta.dirname, '../package.json'), 'utf8')) as { version: string }
+).version
+
+const POOL_MAX = 24
+
+export interface InstallationOptions {
+  /** 'up': missing migrations are applied. 'require': they are an error. 'leave': whoever asks looks himself. */
+  readonly migrations: 'up' | 'require' | 'leave'
+  /** The embedded server must be ours, not one that another command has started. */
+  readonly exclusive?: boolean
+}
+
+/** Opens database, key ring and network; the embedded Postgres where no DATABASE_URL is set. Throws UserError. */
+export async function openInstallation(
+  config: Config,
+  log: Logger,
+  options: InstallationOptions,
+): Promise<Installation> {
+  const embedded = config.databaseUrl === undefined ? await openEmbedded(config, options.exclusive ?? false) : undefined
+  const databaseUrl = config.databaseUrl ?? embedded?.url ?? ''
+  const database = openDatabase(databaseUrl, {
+    max: POOL_MAX,
+    onIdleError: (error) => log.warn(`a database connection broke: ${error.message}`),
+  })
+  const net = createNet({
+    allowPrivate: config.egressAllow,
+    ...(config.extraCaPem !== undefined && { extraCaPem: config.extraCaPem }),
+  })
+  const close = async (): Promise<void> => {
+    await net.close()
+    await database.close()
+    await embedded?.stop()
+  }
+  try {
+    await checkServer(database.pool)
+    // an embedded database is nobody else's: it is always brought up to date
+    if (options.migrations === 'up' || (embedded && options.migrations === 'require')) await migrateUp(database.db)
+    else if (options.migrations === 'require') await requireMigrated(database.db)
+    const vault = new Vault(config.keys ?? embeddedKeys(config.dataFolder, systemClock.now()))
+    if (options.migrations !== 'leave') await checkKeys(database.db, vault)
+    return {
+      config,
+      databaseUrl,
+      database,
+      db: database.db,
+      vault,
+      net,
+      clock: systemClock,
+      log,
+      version: VERSION,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openEmbedded(config: Config, exclusive: boolean): Promise<EmbeddedPostgres> {
+  const server = await openEmbeddedPostgres(config.dataFolder, exclusive ? { waitForOtherMs: 10_000 } : {})
+  if (exclusive && !server.startedHere) {
+    throw new UserError(
+      `another Poststelle (database process ${server.serverPid}) already runs on ${config.dataFolder}`,
+    )
+  }
+  return server
+}
+
+/** Starts the roles of this process. Ends them in reverse order. Loads what only a service needs: commands start faster. */
+export async function startService(
+  house: Installation,
+  roles: ReadonlySet<Role>,
+  onStuck: () => void,
+): Promise<Service> {
+  const { config, log } = house
+  const { openQueues } = await import('./jobs/queues.ts')
+  let lastProblem = ''
+  const queues = await openQueues({ databaseUrl: house.databaseUrl, redisUrl: config.redisUrl }, (error) => {
+    if (error.message !== lastProblem) log.warn(`the queue has trouble: ${error.message}`)
+    lastProblem = error.message
+  })
+  const stops: (() => Promise<void>)[] = [() => queues.close()]
+  const stop = async (): Promise<void> => {
+    for (const end of stops.splice(0).reverse()) await end()
+  }
+  try {
+    if (roles.has('worker')) {
+      const { startWorkers } = await import('./workers/start-workers.ts')
+      const worker = await startWorkers({ ...house, queues, onStuck })
+      stops.push(() => worker.stop())
+    }
+    let url: string | undefined
+    if (roles.has('api')) {
+      const { startApi } = await import('./api/server.ts')
+      const api = await startApi({ ...house, queues })
+      stops.push(() => api.stop())
+      url = api.url
+    }
+    return { url, queueBackend: queues.backend, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

@@ -1,0 +1,40 @@
+// Opens a session and logs in. A refused token that was believed fresh is renewed once and tried once more; then the refusal
+// is believed.
+
+import { Failure } from '../base/failure.ts'
+import type { Account, MailHost } from '../db/accounts.ts'
+import type { Login } from '../net/net.ts'
+import type { CredentialContext } from './refresh.ts'
+import { resolveLogin } from './resolve.ts'
+
+export interface Session {
+  login(login: Login): Promise<void>
+  close(): void
+}
+
+/** `open` connects up to the point where a login is possible. Throws Failure; a session that was not let in is closed. */
+export async function openLoggedIn<S extends Session>(
+  ctx: CredentialContext,
+  account: Account,
+  host: MailHost,
+  open: () => Promise<S>,
+): Promise<S> {
+  const resolved = await resolveLogin(ctx, account, host)
+  try {
+    return await logIn(await open(), resolved.login)
+  } catch (error) {
+    if (!(error instanceof Failure) || error.step !== 'auth' || !resolved.refreshable) throw error
+  }
+  const renewed = await resolveLogin(ctx, account, host, { version: resolved.version })
+  return await logIn(await open(), renewed.login)
+}
+
+async function logIn<S extends Session>(session: S, login: Login): Promise<S> {
+  try {
+    await session.login(login)
+    return session
+  } catch (error) {
+    session.close()
+    throw error
+  }
+}

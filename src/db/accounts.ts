@@ -1,0 +1,226 @@
+// Accounts and their app registrations.
+
+import { sql } from 'kysely'
+import { UserError, type Provider } from '../base/failure.ts'
+import type { Db, DbOrTx, Tx } from './database.ts'
+import type { Tables, UncertainPolicy } from './schema.ts'
+
+export interface MailHost {
+  readonly host: string
+  readonly port: number
+  readonly security: 'tls' | 'starttls' | 'none'
+  readonly username: string
+}
+
+export interface OAuthClient {
+  readonly id: number
+  readonly provider: Provider
+  readonly tokenEndpoint: string
+  readonly clientId: string
+  readonly clientSecretSealed: string | null
+}
+
+export type AccountAuth =
+  | { readonly type: 'password' }
+  | {
+      readonly type: 'oauth2'
+      readonly flow: 'password' | 'refresh_token' | 'client_credentials'
+      readonly scope: string
+      readonly client: OAuthClient
+    }
+
+export interface Account {
+  readonly id: number
+  readonly email: string
+  readonly label: string
+  readonly isDefault: boolean
+  readonly provider: Provider
+  readonly pop3: MailHost | null
+  readonly smtp: MailHost | null
+  readonly auth: AccountAuth
+  readonly uncertainPolicy: UncertainPolicy
+}
+
+const query = (db: DbOrTx) =>
+  db
+    .selectFrom('accounts as a')
+    .leftJoin('oauth_clients as c', 'c.id', 'a.oauth_client_id')
+    .selectAll('a')
+    .select(['c.provider as client_provider', 'c.token_endpoint', 'c.client_id', 'c.client_secret_sealed'])
+
+type Row = Awaited<ReturnType<ReturnType<typeof query>['executeTakeFirstOrThrow']>>
+
+function toAccount(row: Row): Account {
+  return {
+    id: row.id,
+    email: row.email,
+    label: row.label,
+    isDefault: row.is_default,
+    provider: row.provider,
+    pop3: toHost(row.pop3_host, row.pop3_port, row.pop3_security, row.pop3_username ?? row.email),
+    smtp: toHost(row.smtp_host, row.smtp_port, row.smtp_security, row.smtp_username ?? row.email),
+    auth: toAuth(row),
+    uncertainPolicy: row.uncertain_policy,
+  }
+}
+
+function toHost(
+  host: string | null,
+  port: number | null,
+  security: MailHost['security'] | null,
+  username: string,
+): MailHost | null {
+  return host === null || port === null || security === null ? null : { host, port, security, username }
+}
+
+function toAuth(row: Row): AccountAuth {
+  if (row.oauth_client_id === null || row.oauth_flow === null || row.client_provider === null)
+    return { type: 'password' }
+  return {
+    type: 'oauth2',
+    flow: row.oauth_flow,
+    scope: row.oauth_scope ?? '',
+    client: {
+      id: row.oauth_client_id,
+      provider: row.client_provider,
+      tokenEndpoint: row.token_endpoint ?? '',
+      clientId: row.client_id ?? '',
+      clientSecretSealed: row.client_secret_sealed,
+    },
+  }
+}
+
+/** Undefined where the account was deleted meanwhile. */
+export async function loadAccount(db: DbOrTx, id: number): Promise<Account | undefined> {
+  const row = await query(db).where('a.id', '=', id).executeTakeFirst()
+  return row && toAccount(row)
+}
+
+export async function listAccounts(db: Db): Promise<Account[]> {
+  return (await query(db).orderBy('a.email').execute()).map(toAccount)
+}
+
+/** By id or e-mail address, as people type it. Throws UserError where there is none. */
+export async function findAccount(db: Db, idOrEmail: string): Promise<Account> {
+  const text = idOrEmail.trim()
+  const row = /^\d{1,15}$/.test(text)
+    ? await query(db).where('a.id', '=', Number(text)).executeTakeFirst()
+    : await query(db)
+        .where(sql`lower(a.email)`, '=', text.toLowerCase())
+        .executeTakeFirst()
+  if (!row) throw new UserError(`there is no account "${text}"; "poststelle account list" shows them all`)
+  return toAccount(row)
+}
+
+export async function accountIdByEmail(db: DbOrTx, email: string): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('accounts')
+    .select('id')
+    .where(sql`lower(email)`, '=', email.toLowerCase())
+    .forUpdate()
+    .executeTakeFirst()
+  return row?.id
+}
+
+/** The app registration of that endpoint and id, made where it is missing. */
+export async function ensureOAuthClient(
+  tx: Tx,
+  client: Pick<OAuthClient, 'provider' | 'tokenEndpoint' | 'clientId'>,
+): Promise<OAuthClient> {
+  const row = await tx
+    .insertInto('oauth_clients')
+    .values({
+      provider: client.provider,
+      token_endpoint: client.tokenEndpoint,
+      client_id: client.clientId,
+      client_secret_sealed: null,
+    })
+    .onConflict((oc) => oc.columns(['token_endpoint', 'client_id']).doUpdateSet({ provider: client.provider }))
+    .returning(['id', 'client_secret_sealed'])
+    .executeTakeFirstOrThrow()
+  return { ...client, id: row.id, clientSecretSealed: row.client_secret_sealed }
+}
+
+export async function setClientSecret(tx: Tx, clientId: number, sealed: string | null): Promise<void> {
+  await tx
+    .updateTable('oauth_clients')
+    .set({ client_secret_sealed: sealed, updated_at: sql<Date>`now()` })
+    .where('id', '=', clientId)
+    .execute()
+}
+
+/** The secret has changed: every account that uses it may try at once. Returns how many there are. */
+export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<number> {
+  await sql`
+    update poststelle.grants g set refusal = null, refused_at = null
+    from poststelle.accounts a where a.id = g.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
+  await sql`
+    update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null
+    from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
+  const { rows } = await sql<{ n: number }>`
+    select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
+  return rows[0]?.n ?? 0
+}
+
+export type AccountColumns = Pick<
+  Tables['accounts'],
+  | 'email'
+  | 'provider'
+  | 'pop3_host'
+  | 'pop3_port'
+  | 'pop3_security'
+  | 'pop3_username'
+  | 'smtp_host'
+  | 'smtp_port'
+  | 'smtp_security'
+  | 'smtp_username'
+  | 'auth_type'
+  | 'oauth_client_id'
+  | 'oauth_flow'
+  | 'oauth_scope'
+> & { label: string; is_default: boolean }
+
+/** Writes settings by e-mail address, and the rows every account has. `created` tells a new one from a changed one. */
+export async function saveAccount(
+  tx: Tx,
+  columns: AccountColumns,
+  maildrop: { pollIntervalSeconds: number; deleteAfterDays: number | null },
+): Promise<{ id: number; created: boolean }> {
+  if (columns.is_default)
+    await tx.updateTable('accounts').set({ is_default: false }).where('is_default', '=', true).execute()
+  const existing = await accountIdByEmail(tx, columns.email)
+  const id = existing ?? (await tx.insertInto('accounts').values(columns).returning('id').executeTakeFirstOrThrow()).id
+  if (existing !== undefined) {
+    await tx
+      .updateTable('accounts')
+      .set({ ...columns, updated_at: sql<Date>`now()` })
+      .where('id', '=', id)
+      .execute()
+  }
+  const policy = { poll_interval_seconds: maildrop.pollIntervalSeconds, delete_after_days: maildrop.deleteAfterDays }
+  await tx
+    .insertInto('maildrops')
+    .values({ account_id: id, ...policy })
+    .onConflict((oc) => oc.column('account_id').doUpdateSet(policy))
+    .execute()
+  await sql`insert into poststelle.account_health (account_id, direction) values (${id}, 'receive'), (${id}, 'send')
+    on conflict do nothing`.execute(tx)
+  await saveLanes(tx, id, columns)
+  return { id, created: existing === undefined }
+}
+
+/** A lane exists for what the account can do, and only for that. */
+async function saveLanes(tx: Tx, id: number, columns: AccountColumns): Promise<void> {
+  const lanes: Record<string, boolean> = {
+    receive: columns.pop3_host !== null,
+    send: columns.smtp_host !== null,
+    token: columns.auth_type === 'oauth2',
+  }
+  for (const [lane, wanted] of Object.entries(lanes)) {
+    await (wanted
+      ? sql`insert into poststelle.lanes (account_id, lane, due_at) values (${id}, ${lane}, now()) on conflict do nothing`.execute(
+          tx,
+        )
+      : sql`delete from poststelle.lanes where account_id = ${id} and lane = ${lane}`.execute(tx))
+  }
+}

@@ -1,0 +1,70 @@
+// Rows in COPY's binary format: several times cheaper than INSERT for many small messages.
+// Source: PostgreSQL manual, COPY, "Binary Format".
+
+import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import type pg from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+
+const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
+const TRAILER = Buffer.from([0xff, 0xff])
+const NULL = Buffer.from([0xff, 0xff, 0xff, 0xff])
+/** PostgreSQL counts microseconds from 2000-01-01. */
+const EPOCH_2000_MS = 946_684_800_000
+
+export type CopyValue =
+  | { readonly int8: number }
+  | { readonly int4: number }
+  | { readonly at: Date }
+  | Buffer
+  | string
+  | null
+
+/** Loads all rows with one COPY on a connection that is inside the caller's transaction. */
+export async function copyRows(
+  client: pg.ClientBase,
+  target: string,
+  rows: Iterable<readonly CopyValue[]>,
+): Promise<void> {
+  const pieces: Buffer[] = [SIGNATURE]
+  for (const row of rows) encodeRow(row, pieces)
+  pieces.push(TRAILER)
+  const stream: Writable = client.query(copyFrom(`copy ${target} from stdin with (format binary)`))
+  stream.cork()
+  for (const piece of pieces) stream.write(piece)
+  stream.end()
+  await finished(stream)
+}
+
+function encodeRow(row: readonly CopyValue[], pieces: Buffer[]): void {
+  const count = Buffer.allocUnsafe(2)
+  count.writeInt16BE(row.length)
+  pieces.push(count)
+  for (const value of row) {
+    if (value === null) pieces.push(NULL)
+    else if (Buffer.isBuffer(value)) pieces.push(length(value.length), value)
+    else if (typeof value === 'string') {
+      const bytes = Buffer.from(value)
+      pieces.push(length(bytes.length), bytes)
+    } else pieces.push(fixed(value))
+  }
+}
+
+function length(bytes: number): Buffer {
+  const field = Buffer.allocUnsafe(4)
+  field.writeInt32BE(bytes)
+  return field
+}
+
+function fixed(value: { int8: number } | { int4: number } | { at: Date }): Buffer {
+  if ('int4' in value) {
+    const field = Buffer.allocUnsafe(8)
+    field.writeInt32BE(4)
+    field.writeInt32BE(value.int4, 4)
+    return field
+  }
+  const field = Buffer.allocUnsafe(12)
+  field.writeInt32BE(8)
+  field.writeBigInt64BE('int8' in value ? BigInt(value.int8) : BigInt(value.at.getTime() - EPOCH_2000_MS) * 1000n, 4)
+  return field
+}

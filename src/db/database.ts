@@ -1,0 +1,61 @@
+// The connection pool, the typed query builder on it, and transactions.
+
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import pg from 'pg'
+import { errorCode, errorText, UserError } from '../base/failure.ts'
+import type { Tables } from './schema.ts'
+
+export type Db = Kysely<Tables>
+export type Tx = Transaction<Tables>
+/** Either: for statements that may run alone or inside the caller's transaction. */
+export type DbOrTx = Db | Tx
+
+export interface Database {
+  readonly db: Db
+  /** For COPY, LISTEN and session locks, which the query builder does not have. */
+  readonly pool: pg.Pool
+  close(): Promise<void>
+}
+
+export const OLDEST_POSTGRES = 15
+
+const INT8_OID = pg.types.builtins.INT8
+const NUMERIC_OID = pg.types.builtins.NUMERIC
+
+// ids, counts and sizes stay below 2^53
+const numbers: pg.CustomTypesConfig = {
+  getTypeParser: (type, format) =>
+    type === INT8_OID || type === NUMERIC_OID ? Number : pg.types.getTypeParser(type, format),
+}
+
+export function openDatabase(url: string, options: { max: number; onIdleError?: (error: Error) => void }): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.max,
+    types: numbers,
+    keepAlive: true,
+    connectionTimeoutMillis: 15_000,
+  })
+  pool.on('error', (error) => options.onIdleError?.(error)) // an idle connection broke: the pool makes another
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }).withSchema('poststelle')
+  return { db, pool, close: () => db.destroy() }
+}
+
+/** One line about a database that cannot be reached; never repeats the URL, which may hold a password. */
+export function unreachable(error: unknown): UserError {
+  const where = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : errorText(error)
+  return new UserError(`DATABASE_URL: the database cannot be used: ${where || errorCode(error)}`, { cause: error })
+}
+
+/** Throws UserError when the server is not there or too old. */
+export async function checkServer(pool: pg.Pool): Promise<void> {
+  const version = await pool
+    .query<{ v: string }>(`select current_setting('server_version_num') as v`)
+    .catch((error: unknown) => {
+      throw unreachable(error)
+    })
+  const major = Math.floor(Number(version.rows[0]?.v) / 10_000)
+  if (major < OLDEST_POSTGRES) {
+    throw new UserError(`DATABASE_URL: the server is PostgreSQL ${major}; needed is ${OLDEST_POSTGRES} or newer`)
+  }
+}

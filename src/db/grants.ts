@@ -1,0 +1,93 @@
+// What opens a mailbox, as sealed text. Stored by compare-and-swap on `version`; never deleted by ourselves.
+
+import { sql } from 'kysely'
+import type { Db, DbOrTx, Tx } from './database.ts'
+import type { StoredRefusal } from './schema.ts'
+
+export interface Grant {
+  readonly accountId: number
+  readonly credentialSealed: string
+  readonly accessTokenSealed: string | null
+  readonly accessExpiresAt: Date | null
+  readonly refreshedAt: Date | null
+  readonly version: number
+  readonly refusal: StoredRefusal | null
+  /** The lane of the token is parked until then: no request before. */
+  readonly parkedUntil: Date | null
+}
+
+export async function loadGrant(db: DbOrTx, accountId: number): Promise<Grant | undefined> {
+  const row = await db
+    .selectFrom('grants as g')
+    .leftJoin('lanes as l', (join) => join.onRef('l.account_id', '=', 'g.account_id').on('l.lane', '=', 'token'))
+    .selectAll('g')
+    .select('l.parked_until')
+    .where('g.account_id', '=', accountId)
+    .executeTakeFirst()
+  return (
+    row && {
+      accountId: row.account_id,
+      credentialSealed: row.credential_sealed,
+      accessTokenSealed: row.access_token_sealed,
+      accessExpiresAt: row.access_expires_at,
+      refreshedAt: row.refreshed_at,
+      version: row.version,
+      refusal: row.refusal,
+      parkedUntil: row.parked_until,
+    }
+  )
+}
+
+/** Replaces the credential as the operator gave it: a token made from the old one is forgotten. */
+export async function replaceCredential(tx: Tx, accountId: number, credentialSealed: string): Promise<void> {
+  const fresh = {
+    credential_sealed: credentialSealed,
+    access_token_sealed: null,
+    access_expires_at: null,
+    refusal: null,
+    refused_at: null,
+  }
+  await tx
+    .insertInto('grants')
+    .values({ account_id: accountId, ...fresh, refreshed_at: null })
+    .onConflict((oc) => oc.column('account_id').doUpdateSet({ ...fresh, version: sql<number>`grants.version + 1` }))
+    .execute()
+}
+
+/** Returns false where the grant was changed since `version` was read: the new token then belongs to a credential of the past. */
+export async function storeToken(
+  tx: Tx,
+  grant: Pick<Grant, 'accountId' | 'version'>,
+  token: { credentialSealed: string; accessTokenSealed: string; accessExpiresAt: Date },
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('grants')
+    .set({
+      credential_sealed: token.credentialSealed,
+      access_token_sealed: token.accessTokenSealed,
+      access_expires_at: token.accessExpiresAt,
+      refreshed_at: sql<Date>`now()`,
+      version: sql<number>`version + 1`,
+      refusal: null,
+      refused_at: null,
+    })
+    .where('account_id', '=', grant.accountId)
+    .where('version', '=', grant.version)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** Keeps the first refusal that needs a human: what a provider says later about the same dead grant is poorer. */
+export async function storeRefusal(tx: Tx, accountId: number, refusal: StoredRefusal): Promise<void> {
+  await sql`
+    update poststelle.grants set refusal = ${JSON.stringify(refusal)}::jsonb, refused_at = now()
+    where account_id = ${accountId} and coalesce(refusal ->> 'persistence', '') <> 'human'`.execute(tx)
+}
+
+/** One sealed credential for every key in use. */
+export async function sampleSealedByKey(db: Db): Promise<Pick<Grant, 'accountId' | 'credentialSealed'>[]> {
+  const { rows } = await sql<{ account_id: number; credential_sealed: string }>`
+    select distinct on (split_part(credential_sealed, '.', 2)) account_id, credential_sealed
+    from poststelle.grants order by split_part(credential_sealed, '.', 2), account_id`.execute(db)
+  return rows.map((row) => ({ accountId: row.account_id, credentialSealed: row.credential_sealed }))
+}

@@ -1,0 +1,117 @@
+// Rows of account health: the state of a lane, its open flags, and the history.
+
+import { sql } from 'kysely'
+import type { Direction } from '../base/failure.ts'
+import type { DbOrTx, Tx } from './database.ts'
+import type { HealthState } from './schema.ts'
+
+export interface HealthRow {
+  readonly state: HealthState
+  readonly since: Date
+  readonly lastOkAt: Date | null
+  readonly failures: number
+  readonly firstFailureAt: Date | null
+  readonly probes: number
+}
+
+export interface FlagFacts {
+  readonly flag: string
+  readonly scope: string
+  readonly persistence: string
+  readonly stage: string
+  readonly evidence: string
+}
+
+export async function lockHealth(tx: Tx, accountId: number, direction: Direction): Promise<HealthRow | undefined> {
+  const row = await tx
+    .selectFrom('account_health')
+    .selectAll()
+    .where('account_id', '=', accountId)
+    .where('direction', '=', direction)
+    .forUpdate()
+    .executeTakeFirst()
+  return (
+    row && {
+      state: row.state,
+      since: row.since,
+      lastOkAt: row.last_ok_at,
+      failures: row.failures,
+      firstFailureAt: row.first_failure_at,
+      probes: row.probes,
+    }
+  )
+}
+
+export async function saveHealth(tx: Tx, accountId: number, direction: Direction, health: HealthRow): Promise<void> {
+  await tx
+    .updateTable('account_health')
+    .set({
+      state: health.state,
+      since: health.since,
+      last_ok_at: health.lastOkAt,
+      last_run_at: sql<Date>`now()`,
+      failures: health.failures,
+      first_failure_at: health.firstFailureAt,
+      probes: health.probes,
+    })
+    .where('account_id', '=', accountId)
+    .where('direction', '=', direction)
+    .execute()
+}
+
+/** Opens a flag, or counts one that is open. Returns true where it was not open before. */
+export async function raiseFlag(tx: Tx, accountId: number, direction: Direction, facts: FlagFacts): Promise<boolean> {
+  const { rows } = await sql<{ opened: boolean }>`
+    insert into poststelle.health_flags (account_id, direction, flag, scope, persistence, stage, evidence)
+    values (${accountId}, ${direction}, ${facts.flag}, ${facts.scope}, ${facts.persistence}, ${facts.stage}, ${facts.evidence})
+    on conflict (account_id, direction, flag) where cleared_at is null
+    do update set seen_at = now(), occurrences = health_flags.occurrences + 1, evidence = excluded.evidence, stage = excluded.stage
+    returning (occurrences = 1) as opened`.execute(tx)
+  return rows[0]?.opened ?? false
+}
+
+/** Clears the open flags of a lane: those of one stage, or all but one. Returns the names. */
+export async function clearFlags(
+  tx: Tx,
+  accountId: number,
+  direction: Direction,
+  which: { stage?: string; except?: string } = {},
+): Promise<string[]> {
+  let update = tx
+    .updateTable('health_flags')
+    .set({ cleared_at: sql<Date>`now()` })
+    .where('account_id', '=', accountId)
+    .where('direction', '=', direction)
+    .where('cleared_at', 'is', null)
+  if (which.stage !== undefined) update = update.where('stage', '=', which.stage)
+  if (which.except !== undefined) update = update.where('flag', '<>', which.except)
+  return (await update.returning('flag').execute()).map((row) => row.flag)
+}
+
+export async function openFlagCount(db: DbOrTx, accountId: number, direction: Direction): Promise<number> {
+  const row = await db
+    .selectFrom('health_flags')
+    .select(sql<number>`count(*)`.as('n'))
+    .where('account_id', '=', accountId)
+    .where('direction', '=', direction)
+    .where('cleared_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return row.n
+}
+
+export async function addHealthEvent(
+  tx: Tx,
+  event: { accountId: number; direction: Direction; from: string; to: string; flag?: string; evidence?: string },
+): Promise<void> {
+  await tx
+    .insertInto('health_events')
+    .values({
+      account_id: event.accountId,
+      direction: event.direction,
+      from_state: event.from,
+      to_state: event.to,
+      flag: event.flag ?? null,
+      evidence: event.evidence ?? null,
+    })
+    .execute()
+}

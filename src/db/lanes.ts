@@ -1,0 +1,153 @@
+// Lanes: which are due, who works on one (claim, lease, settle), and how long the system keeps one parked.
+// A lease is a fencing token: every write of the work it covers contains it, so that a worker that lost it can settle nothing.
+
+import { randomUUID } from 'node:crypto'
+import { sql } from 'kysely'
+import type pg from 'pg'
+import { LeaseLost } from '../base/failure.ts'
+import type { Db, DbOrTx } from './database.ts'
+import type { LaneKind } from './schema.ts'
+
+/** A lease is renewed by its worker's heartbeat; a worker that stands still this long has lost it. */
+export const LEASE_SECONDS = 30
+/** A dispatched job that no worker claimed within this time is dispatched again: the queue may have lost it. */
+export const DISPATCH_SECONDS = 20
+
+export interface Lane {
+  readonly accountId: number
+  readonly lane: LaneKind
+}
+
+export interface Lease extends Lane {
+  readonly token: string
+}
+
+/**
+ * Marks up to `limit` due lanes as dispatched and returns them, oldest first. A lane the operator switched off or the system
+ * parked is not due; neither is one under lease.
+ */
+export async function takeDueLanes(db: Db, limit: number): Promise<Lane[]> {
+  const { rows } = await sql<{ account_id: number; lane: LaneKind }>`
+    with due as (
+      select l.account_id, l.lane from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
+      where l.due_at <= now()
+        and (l.dispatched_until is null or l.dispatched_until <= now())
+        and (l.parked_until is null or l.parked_until <= now())
+        and (l.lease_until is null or l.lease_until <= now())
+        and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
+          else a.enabled_receive or a.enabled_send end
+      order by l.due_at limit ${limit} for update of l skip locked
+    )
+    update poststelle.lanes l set dispatched_until = now() + ${DISPATCH_SECONDS} * interval '1 second'
+    from due where l.account_id = due.account_id and l.lane = due.lane
+    returning l.account_id, l.lane`.execute(db)
+  return rows.map((row) => ({ accountId: row.account_id, lane: row.lane }))
+}
+
+/** Send lanes whose mail has become due without a bell having been heard. */
+export async function wakeSendLanes(db: Db): Promise<number> {
+  const { numAffectedRows } = await sql`
+    update poststelle.lanes l set due_at = now()
+    where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
+      and exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
+        and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}
+
+/** Makes lanes due now, as a bell asks for; parked ones stay parked. */
+export async function makeDue(db: DbOrTx, lane: LaneKind, accountIds: readonly number[]): Promise<void> {
+  if (accountIds.length === 0) return
+  await sql`
+    update poststelle.lanes set due_at = now()
+    where lane = ${lane} and account_id = any(${[...accountIds]}) and (due_at is null or due_at > now())`.execute(db)
+}
+
+/** Makes the lanes of one account due at once, parked or not: the operator asks for exactly one try. */
+export async function wakeNow(db: DbOrTx, accountId: number, lanes: readonly LaneKind[]): Promise<void> {
+  await db
+    .updateTable('lanes')
+    .set({ due_at: sql<Date>`now()`, parked_until: null, dispatched_until: null })
+    .where('account_id', '=', accountId)
+    .where('lane', 'in', [...lanes])
+    .execute()
+}
+
+/**
+ * Takes the lease of a lane, or returns undefined where another worker has it, it is parked, or it is not due.
+ * `force`: the operator asked; only a living lease stops us.
+ */
+export async function claimLane(
+  db: Db,
+  lane: Lane,
+  workerId: number,
+  options: { force?: boolean } = {},
+): Promise<Lease | undefined> {
+  const token = randomUUID()
+  const due = options.force ? sql`true` : sql`l.due_at <= now() and (l.parked_until is null or l.parked_until <= now())`
+  const { rows } = await sql`
+    update poststelle.lanes l
+    set lease_token = ${token}, lease_until = now() + ${LEASE_SECONDS} * interval '1 second', lease_worker = ${workerId}
+    where l.account_id = ${lane.accountId} and l.lane = ${lane.lane} and (l.lease_until is null or l.lease_until <= now()) and ${due}
+    returning 1`.execute(db)
+  return rows.length > 0 ? { ...lane, token } : undefined
+}
+
+const leaseHeld = (lease: Lease) => sql`
+  select from poststelle.lanes where account_id = ${lease.accountId} and lane = ${lease.lane}
+    and lease_token = ${lease.token} and lease_until > now() for update`
+
+const takenOver = (lease: Lease): LeaseLost =>
+  new LeaseLost(`the ${lease.lane} lane of account ${lease.accountId} was taken over`)
+
+/** Inside a transaction: throws LeaseLost unless the lease is still ours, and keeps it ours until the transaction ends. */
+export async function holdLease(tx: DbOrTx, lease: Lease): Promise<void> {
+  const { rows } = await leaseHeld(lease).execute(tx)
+  if (rows.length === 0) throw takenOver(lease)
+}
+
+/** The same on a plain connection, for transactions with COPY in them. */
+export async function holdLeaseOn(client: pg.ClientBase, db: Db, lease: Lease): Promise<void> {
+  const statement = leaseHeld(lease).compile(db)
+  const { rowCount } = await client.query(statement.sql, [...statement.parameters])
+  if (!rowCount) throw takenOver(lease)
+}
+
+/** Gives the lease back. `dueAt` null: nothing is to be done until something makes the lane due. A parked lane is not due earlier. */
+export async function releaseLane(tx: DbOrTx, lease: Lease, dueAt: Date | null): Promise<void> {
+  const { numAffectedRows } = await sql`
+    update poststelle.lanes set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null,
+      due_at = case when ${dueAt}::timestamptz is null then null else greatest(${dueAt}::timestamptz, parked_until) end
+    where account_id = ${lease.accountId} and lane = ${lease.lane} and lease_token = ${lease.token}`.execute(tx)
+  if (!numAffectedRows) throw takenOver(lease)
+}
+
+/** The job that was on its way does nothing: the next tick may send another. */
+export async function forgetDispatch(db: Db, lane: Lane): Promise<void> {
+  await db
+    .updateTable('lanes')
+    .set({ dispatched_until: null })
+    .where('account_id', '=', lane.accountId)
+    .where('lane', '=', lane.lane)
+    .execute()
+}
+
+export async function parkLane(tx: DbOrTx, lane: Lane, until: Date | null): Promise<void> {
+  await tx
+    .updateTable('lanes')
+    .set({ parked_until: until })
+    .where('account_id', '=', lane.accountId)
+    .where('lane', '=', lane.lane)
+    .execute()
+}
+
+/** Kinds of lane of which at least one has been due for that long without anybody working on it. */
+export async function overdueLanes(db: Db, seconds: number): Promise<LaneKind[]> {
+  const { rows } = await sql<{ lane: LaneKind }>`
+    select distinct l.lane from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
+    where l.due_at <= now() - ${seconds} * interval '1 second'
+      and (l.parked_until is null or l.parked_until <= now() - ${seconds} * interval '1 second')
+      and (l.lease_until is null or l.lease_until <= now())
+      and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
+        else a.enabled_receive or a.enabled_send end`.execute(db)
+  return rows.map((row) => row.lane)
+}

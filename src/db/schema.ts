@@ -1,0 +1,233 @@
+// Row types of the tables and views, as migrations/ makes them. snake_case stays inside this folder.
+
+import type { ColumnType, Generated } from 'kysely'
+import type { Direction, Provider } from '../base/failure.ts'
+
+type Now = ColumnType<Date, Date | undefined, Date>
+type MaybeDate = Date | null
+type Json<T> = ColumnType<T | null, string | null, string | null>
+
+export type LaneKind = Direction | 'token'
+export type HealthState = 'new' | 'ok' | 'failing' | 'blocked'
+export type LedgerState = 'stored' | 'skipped' | 'quarantined' | 'delete_intent' | 'deleted'
+export type OutboundState =
+  | 'scheduled'
+  | 'queued'
+  | 'sending'
+  | 'deferred'
+  | 'held'
+  | 'uncertain'
+  | 'sent'
+  | 'partial'
+  | 'failed'
+  | 'expired'
+  | 'bounced'
+  | 'cancelled'
+export type RecipientState = 'pending' | 'accepted' | 'deferred' | 'rejected' | 'bounced'
+export type AttemptOutcome = 'sent' | 'partial' | 'failed' | 'deferred' | 'uncertain' | 'returned'
+export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
+
+/** The first refusal of a grant, kept as it was. */
+export interface StoredRefusal {
+  flag: string
+  scope: string
+  persistence: string
+  evidence: string
+}
+
+export interface Tables {
+  workers: {
+    id: Generated<number>
+    host: string
+    pid: number
+    roles: string
+    version: string
+    started_at: Now
+    seen_at: Now
+  }
+  oauth_clients: {
+    id: Generated<number>
+    provider: Provider
+    token_endpoint: string
+    client_id: string
+    client_secret_sealed: string | null
+    created_at: Now
+    updated_at: Now
+  }
+  accounts: {
+    id: Generated<number>
+    email: string
+    label: Generated<string>
+    is_default: Generated<boolean>
+    provider: Provider
+    pop3_host: string | null
+    pop3_port: number | null
+    pop3_security: 'tls' | 'starttls' | 'none' | null
+    pop3_username: string | null
+    smtp_host: string | null
+    smtp_port: number | null
+    smtp_security: 'tls' | 'starttls' | 'none' | null
+    smtp_username: string | null
+    auth_type: 'password' | 'oauth2'
+    oauth_client_id: number | null
+    oauth_flow: 'password' | 'refresh_token' | 'client_credentials' | null
+    oauth_scope: string | null
+    enabled_receive: Generated<boolean>
+    enabled_send: Generated<boolean>
+    uncertain_policy: Generated<UncertainPolicy>
+    created_at: Now
+    updated_at: Now
+  }
+  grants: {
+    account_id: number
+    credential_sealed: string
+    access_token_sealed: string | null
+    access_expires_at: MaybeDate
+    version: Generated<number>
+    refreshed_at: MaybeDate
+    refusal: Json<StoredRefusal>
+    refused_at: MaybeDate
+  }
+  lanes: {
+    account_id: number
+    lane: LaneKind
+    due_at: MaybeDate
+    dispatched_until: MaybeDate
+    parked_until: MaybeDate
+    lease_token: string | null
+    lease_until: MaybeDate
+    lease_worker: number | null
+  }
+  maildrops: {
+    account_id: number
+    poll_interval_seconds: Generated<number>
+    delete_after_days: number | null
+    login_delay_seconds: Generated<number>
+    last_poll_at: MaybeDate
+    last_stat_count: number | null
+    last_stat_size_bytes: number | null
+  }
+  maildrop_uidls: {
+    account_id: number
+    uidl: string
+    ordinal: Generated<number>
+    state: LedgerState
+    size_bytes: number
+    sha256: Buffer | null
+    message_id: number | null
+    reason: string | null
+    attempts: Generated<number>
+    stored_at: Now
+    deleted_at: MaybeDate
+  }
+  messages: {
+    id: Generated<number>
+    account_id: number
+    received_at: Now
+    size_bytes: number
+    sha256: Buffer
+    internet_message_id: string | null
+    date_at: MaybeDate
+    from_address: string | null
+    from_name: string | null
+    to_addresses: string | null
+    subject: string | null
+  }
+  message_bodies: { message_id: number; chunk: number; bytes: Buffer }
+  message_spools: { message_id: number; account_id: number; started_at: Now }
+  outbound_messages: {
+    id: Generated<number>
+    account_id: number
+    state: Generated<OutboundState>
+    hold_reason: string | null
+    envelope_from: string
+    internet_message_id: string
+    subject: string | null
+    size_bytes: number
+    sha256: Buffer
+    idempotency_key: string | null
+    request_sha256: Buffer
+    priority: Generated<number>
+    created_at: Now
+    next_attempt_at: MaybeDate
+    expires_at: Date
+    attempts: Generated<number>
+    repeated: Generated<boolean>
+    finished_at: MaybeDate
+    last_reply: string | null
+    last_flag: string | null
+  }
+  outbound_bodies: { message_id: number; chunk: number; bytes: Buffer }
+  outbound_recipients: {
+    message_id: number
+    ordinal: number
+    address: string
+    state: Generated<RecipientState>
+    reply_code: number | null
+    enhanced_code: string | null
+    reply: string | null
+    flag: string | null
+    updated_at: Now
+  }
+  delivery_attempts: {
+    message_id: number
+    number: number
+    started_at: Now
+    phase: Generated<'claimed' | 'handing_over' | 'done'>
+    finished_at: MaybeDate
+    outcome: AttemptOutcome | null
+    step: string | null
+    reply: string | null
+    flag: string | null
+    transcript: string | null
+  }
+  account_health: {
+    account_id: number
+    direction: Direction
+    state: Generated<HealthState>
+    since: Now
+    last_ok_at: MaybeDate
+    last_run_at: MaybeDate
+    failures: Generated<number>
+    first_failure_at: MaybeDate
+    probes: Generated<number>
+  }
+  health_flags: {
+    id: Generated<number>
+    account_id: number
+    direction: Direction
+    flag: string
+    scope: string
+    persistence: string
+    stage: string
+    evidence: string
+    since: Now
+    seen_at: Now
+    occurrences: Generated<number>
+    cleared_at: MaybeDate
+  }
+  health_events: {
+    id: Generated<number>
+    account_id: number
+    direction: Direction
+    at: Now
+    from_state: string
+    to_state: string
+    flag: string | null
+    evidence: string | null
+  }
+  account_status: {
+    id: number
+    email: string
+    label: string
+    receive_state: HealthState | 'late' | 'paused' | null
+    receive_since: Date
+    receive_last_ok_at: MaybeDate
+    send_state: HealthState | 'late' | 'paused' | null
+    send_since: Date
+    send_last_ok_at: MaybeDate
+    flags: { flag: string; direction: Direction; since: string; evidence: string }[]
+    waiting_count: number
+    waiting_oldest_at: MaybeDate
+  }
+}

@@ -1,0 +1,180 @@
+// What an attempt's result means for the message, its recipients and its lane. Pure.
+
+import { later } from '../base/clock.ts'
+import type { Failure, Scope } from '../base/failure.ts'
+import type { ClaimedMessage, RecipientUpdate, Settlement } from '../db/outbound.ts'
+import type { RecipientState, UncertainPolicy } from '../db/schema.ts'
+import { EVIDENCE_WAIT_MS, nextAttempt } from './redelivery.ts'
+
+export interface RecipientReply {
+  readonly address: string
+  readonly accepted: boolean
+  readonly code: number
+  readonly enhancedCode?: string
+  readonly reply: string
+  readonly failure?: Failure
+}
+
+export type AttemptResult =
+  | { readonly kind: 'replied'; readonly reply: string; readonly recipients: readonly RecipientReply[] }
+  | { readonly kind: 'refused'; readonly failure: Failure }
+  | { readonly kind: 'unknown'; readonly step: string; readonly evidence: string }
+  /** The service is stopping, and the final dot had not left. */
+  | { readonly kind: 'interrupted' }
+
+export interface Decision {
+  readonly settlement: Settlement
+  /** The lane's own fault: it is to be parked, and the attempt was given back. */
+  readonly laneFailure?: Failure
+}
+
+const LANE_SCOPES: readonly Scope[] = ['account', 'tenant', 'app', 'server', 'network', 'service']
+/** Up to here nothing of the message has been said: a lost connection is not its fault. */
+const STEPS_BEFORE_MESSAGE = ['dns', 'egress', 'connect', 'greeting', 'ehlo', 'starttls', 'tls', 'auth']
+
+/** A fault of account, tenant, app, server or network is never charged to the message. */
+export function isLaneFault(failure: Failure): boolean {
+  if (failure.stage === 'token') return true
+  if (!LANE_SCOPES.includes(failure.verdict.scope)) return false
+  // a connection that breaks in the middle of this message may break because of it: that attempt counts
+  return failure.verdict.scope !== 'network' || STEPS_BEFORE_MESSAGE.includes(failure.step)
+}
+
+/** Only what is the recipient's or the message's own fault is refused for good. */
+const isFinal = (failure: Failure): boolean =>
+  failure.verdict.persistence === 'permanent' && !LANE_SCOPES.includes(failure.verdict.scope)
+
+export interface Circumstances {
+  readonly now: Date
+  /** In [0, 1): spreads the waits. */
+  readonly random: number
+  readonly policy: UncertainPolicy
+  readonly transcript: string
+}
+
+export function decide(message: ClaimedMessage, result: AttemptResult, about: Circumstances): Decision {
+  if (result.kind === 'interrupted') return { settlement: returned(about, '', 'the service stopped', null) }
+  if (result.kind === 'unknown') return { settlement: uncertain(message, result, about) }
+  if (result.kind === 'refused') return refused(message, result.failure, about)
+  const laneFailure = result.recipients.find((r) => r.failure && isLaneFault(r.failure))?.failure
+  if (laneFailure && !result.recipients.some((r) => r.accepted)) return refused(message, laneFailure, about)
+  const updates = message.recipients.flatMap((recipient): RecipientUpdate[] => {
+    const answer = result.recipients.find((r) => r.address === recipient.address)
+    return answer ? [toUpdate(recipient.ordinal, answer)] : []
+  })
+  const retryAfterMs = Math.max(0, ...result.recipients.map((r) => r.failure?.verdict.retryAfterMs ?? 0)) || undefined
+  return { settlement: fold(message, updates, about, { reply: result.reply, step: 'dot', retryAfterMs }) }
+}
+
+function toUpdate(ordinal: number, answer: RecipientReply): RecipientUpdate {
+  const failure = answer.failure
+  const state: RecipientState = answer.accepted ? 'accepted' : failure && isFinal(failure) ? 'rejected' : 'deferred'
+  return {
+    ordinal,
+    state,
+    code: answer.code || null,
+    enhancedCode: answer.enhancedCode ?? null,
+    reply: answer.reply,
+    flag: failure?.flag ?? null,
+  }
+}
+
+function refused(message: ClaimedMessage, failure: Failure, about: Circumstances): Decision {
+  if (isLaneFault(failure)) {
+    return { settlement: returned(about, failure.step, failure.evidence, failure.flag), laneFailure: failure }
+  }
+  const state: RecipientState = isFinal(failure) ? 'rejected' : 'deferred'
+  const updates = message.recipients
+    .filter((recipient) => recipient.state === 'pending' || recipient.state === 'deferred')
+    .map((recipient) => ({
+      ordinal: recipient.ordinal,
+      state,
+      code: null,
+      enhancedCode: null,
+      reply: failure.evidence,
+      flag: failure.flag,
+    }))
+  const { retryAfterMs } = failure.verdict
+  return {
+    settlement: fold(message, updates, about, {
+      reply: failure.evidence,
+      step: failure.step,
+      flag: failure.flag,
+      retryAfterMs,
+    }),
+  }
+}
+
+/** The message waits on, and the attempt does not count. */
+export function returned(
+  about: Pick<Circumstances, 'now' | 'transcript'>,
+  step: string,
+  reply: string,
+  flag: string | null,
+): Settlement {
+  return {
+    state: 'queued',
+    nextAttemptAt: about.now,
+    giveBack: true,
+    outcome: 'returned',
+    recipients: [],
+    step,
+    reply,
+    flag,
+    transcript: about.transcript || null,
+  }
+}
+
+function uncertain(
+  message: ClaimedMessage,
+  result: { step: string; evidence: string },
+  about: Circumstances,
+): Settlement {
+  const repeat = about.policy === 'retry' || (about.policy === 'retry_once' && !message.repeated)
+  return {
+    state: 'uncertain',
+    nextAttemptAt: repeat ? later(about.now, EVIDENCE_WAIT_MS) : null,
+    giveBack: false,
+    outcome: 'uncertain',
+    recipients: [],
+    step: result.step,
+    reply: result.evidence,
+    flag: 'outcome_unknown',
+    transcript: about.transcript,
+  }
+}
+
+/** Folds the recipients' states, of this attempt and of earlier ones, into the state of the message. */
+function fold(
+  message: ClaimedMessage,
+  updates: readonly RecipientUpdate[],
+  about: Circumstances,
+  last: { reply: string; step: string; flag?: string; retryAfterMs: number | undefined },
+): Settlement {
+  const states = message.recipients.map((r) => updates.find((u) => u.ordinal === r.ordinal)?.state ?? r.state)
+  const some = (state: RecipientState) => states.includes(state)
+  const open = some('deferred') || some('pending')
+  // mail that has waited for its account until the deadline gets a second try of its own
+  const expired = about.now >= message.expiresAt && message.attempts > 1
+  const base = {
+    giveBack: false,
+    recipients: updates,
+    step: last.step,
+    reply: last.reply,
+    flag: last.flag ?? updates.find((u) => u.flag !== null)?.flag ?? null,
+    transcript: about.transcript || null,
+  }
+  if (open && !expired) {
+    const { retryAfterMs } = last
+    const at = nextAttempt(message.attempts, about.now, {
+      random: about.random,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    })
+    const nextAttemptAt = at < message.expiresAt || message.expiresAt <= about.now ? at : message.expiresAt
+    return { ...base, state: 'deferred', nextAttemptAt, outcome: 'deferred' }
+  }
+  if (open) return { ...base, state: some('accepted') ? 'partial' : 'expired', nextAttemptAt: null, outcome: 'failed' }
+  if (!some('accepted')) return { ...base, state: 'failed', nextAttemptAt: null, outcome: 'failed' }
+  const state = some('rejected') ? 'partial' : 'sent'
+  return { ...base, state, nextAttemptAt: null, outcome: state, transcript: state === 'sent' ? null : base.transcript }
+}

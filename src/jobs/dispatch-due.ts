@@ -1,0 +1,30 @@
+// One tick: takes the lanes that are due out of Postgres and puts a job for each into its queue. Two processes may tick at
+// once: a lane is taken by one of them. If adding fails, the lane is taken again when its dispatch has lapsed.
+
+import type { Db } from '../db/database.ts'
+import { makeDue, takeDueLanes } from '../db/lanes.ts'
+import { LANE_JOBS } from './lane-jobs.ts'
+import type { LaneQueue, QueueName } from './queues.ts'
+
+const BATCH = 500
+
+/** `rung`: accounts whose send lane a bell named. Returns how many jobs were added. */
+export async function dispatchDue(
+  db: Db,
+  queues: ReadonlyMap<QueueName, LaneQueue>,
+  rung: readonly number[],
+): Promise<number> {
+  await makeDue(db, 'send', rung)
+  let added = 0
+  for (;;) {
+    const due = await takeDueLanes(db, BATCH)
+    for (const kind of LANE_JOBS) {
+      const jobs = due
+        .filter((lane) => lane.lane === kind.lane)
+        .map(({ accountId }) => ({ name: kind.queue, data: { accountId } }))
+      if (jobs.length > 0) await queues.get(kind.queue)?.addBulk(jobs)
+      added += jobs.length
+    }
+    if (due.length < BATCH) return added
+  }
+}

@@ -1,0 +1,55 @@
+// The kinds of job: which queue and lane each belongs to, how many run at once in a process, how long one may take, and what it
+// does under the lane's lease. An expected mail failure is an outcome and completes the job.
+
+import { MINUTE_MS } from '../base/clock.ts'
+import { refreshUnderLease } from '../credentials/refresh.ts'
+import type { Lease } from '../db/lanes.ts'
+import type { LaneKind } from '../db/schema.ts'
+import { drainLane } from '../delivery/drain-lane.ts'
+import { pollMaildrop, type PollContext } from '../retrieval/poll-maildrop.ts'
+import type { QueueName } from './queues.ts'
+
+export interface LaneJobKind {
+  readonly queue: QueueName
+  readonly lane: LaneKind
+  readonly concurrency: number
+  /** After that the session is broken off; what it committed stays. */
+  readonly deadlineMs: number
+  /** Returns one line for the queue's own display. */
+  run(ctx: PollContext, lease: Lease, signal: AbortSignal): Promise<string>
+}
+
+const refreshToken: LaneJobKind = {
+  queue: 'token-refresh',
+  lane: 'token',
+  concurrency: 8,
+  deadlineMs: 2 * MINUTE_MS,
+  run: async (ctx, lease) => {
+    await refreshUnderLease(ctx, lease)
+    return 'done'
+  },
+}
+
+const pollMaildropJob: LaneJobKind = {
+  queue: 'maildrop-poll',
+  lane: 'receive',
+  concurrency: 16,
+  deadlineMs: 15 * MINUTE_MS,
+  run: async (ctx, lease, signal) => {
+    const { stored, skipped, deleted, failure } = await pollMaildrop(ctx, lease, signal)
+    return failure ? failure.flag : `stored ${stored}, skipped ${skipped}, deleted ${deleted}`
+  },
+}
+
+const drainOutbox: LaneJobKind = {
+  queue: 'outbox-drain',
+  lane: 'send',
+  concurrency: 16,
+  deadlineMs: 15 * MINUTE_MS,
+  run: async (ctx, lease, signal) => {
+    const { attempted, failure } = await drainLane(ctx, lease, signal)
+    return failure ? failure.flag : `attempted ${attempted}`
+  },
+}
+
+export const LANE_JOBS: readonly LaneJobKind[] = [refreshToken, pollMaildropJob, drainOutbox]

@@ -1,0 +1,136 @@
+// The queues, on either BullMQ backend: Redis where REDIS_URL is set, Postgres otherwise. Everything above sees one factory.
+// A queue decides who works and how many at once; what is due stands in the tables, so a queue may be flushed at any moment.
+
+import {
+  createPostgresBackend,
+  createRedisBackend,
+  runMigrations,
+  withBackend,
+  type Processor,
+  type Queue,
+  type Worker,
+} from 'bullmq'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { errorText, UserError } from '../base/failure.ts'
+
+export const QUEUE_NAMES = ['token-refresh', 'maildrop-poll', 'outbox-drain'] as const
+export type QueueName = (typeof QUEUE_NAMES)[number]
+
+/** Ids only: a job's data is kept in clear by the queue. */
+export interface LaneJob {
+  readonly accountId: number
+}
+
+export type LaneQueue = Queue<LaneJob, string>
+export type LaneWorker = Worker<LaneJob, string>
+export type LaneProcessor = Processor<LaneJob, string>
+
+export interface WorkerSettings {
+  readonly concurrency: number
+}
+
+export interface QueueFactory {
+  readonly backend: 'redis' | 'postgres'
+  queue(name: QueueName): LaneQueue
+  worker(name: QueueName, processor: LaneProcessor, settings: WorkerSettings): LaneWorker
+  close(): Promise<void>
+}
+
+/** A worker that stands still this long loses its job to another; the lane's lease keeps the two apart. */
+const LOCK_MS = 30_000
+const STALLED_CHECK_MS = 15_000
+const KEPT = { removeOnComplete: { age: 3_600, count: 200 }, removeOnFail: { age: 7 * 86_400, count: 1_000 } }
+const workerTimes = { lockDuration: LOCK_MS, stalledInterval: STALLED_CHECK_MS, maxStalledCount: 1 }
+
+export async function openQueues(
+  urls: { databaseUrl: string; redisUrl: string | undefined },
+  onError: (error: Error) => void,
+): Promise<QueueFactory> {
+  return urls.redisUrl === undefined
+    ? await onPostgres(urls.databaseUrl, onError)
+    : await onRedis(urls.redisUrl, onError)
+}
+
+async function onPostgres(connectionString: string, onError: (error: Error) => void): Promise<QueueFactory> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  try {
+    await runMigrations(client)
+  } finally {
+    await client.end()
+  }
+  const { Queue, Worker } = withBackend(createPostgresBackend)
+  const connection = { connectionString, keepAlive: true }
+  return {
+    backend: 'postgres',
+    queue: (name) => {
+      const queue = new Queue<LaneJob, string>(name, { connection: { ...connection, max: 2 }, defaultJobOptions: KEPT })
+      queue.on('error', onError)
+      return queue as unknown as LaneQueue
+    },
+    worker: (name, processor, { concurrency }) => {
+      const settings = { ...workerTimes, concurrency, connection: { ...connection, max: 4 } }
+      const worker = new Worker<LaneJob, string>(name, processor, settings)
+      worker.on('error', onError)
+      return worker as unknown as LaneWorker
+    },
+    close: async () => undefined,
+  }
+}
+
+async function onRedis(url: string, onError: (error: Error) => void): Promise<QueueFactory> {
+  const redis = new Redis(url, {
+    maxRetriesPerRequest: null,
+    lazyConnect: true,
+    retryStrategy: (times) => Math.min(times * 200, 2_000),
+  })
+  redis.on('error', onError)
+  await checkRedis(redis, url)
+  const { Queue, Worker } = withBackend(createRedisBackend)
+  return {
+    backend: 'redis',
+    queue: (name) => {
+      const queue = new Queue<LaneJob, string>(name, { connection: redis, defaultJobOptions: KEPT })
+      queue.on('error', onError)
+      return queue
+    },
+    worker: (name, processor, { concurrency }) => {
+      const worker = new Worker<LaneJob, string>(name, processor, { ...workerTimes, concurrency, connection: redis })
+      worker.on('error', onError)
+      return worker
+    },
+    close: async () => redis.disconnect(),
+  }
+}
+
+/** A Redis that evicts keys under memory pressure loses jobs and locks: it is refused before anything is started. */
+async function checkRedis(redis: Redis, url: string): Promise<void> {
+  const where = `REDIS_URL (${new URL(url).host})`
+  try {
+    const probe = new Redis(url, {
+      maxRetriesPerRequest: 0,
+      lazyConnect: true,
+      retryStrategy: () => null,
+      connectTimeout: 5_000,
+    })
+    probe.on('error', () => undefined) // the command below reports it
+    let policy: string | undefined
+    try {
+      await probe.connect()
+      policy = /^maxmemory_policy:(\S+)/m.exec(await probe.info('memory'))?.[1]
+    } finally {
+      probe.disconnect()
+    }
+    if (policy !== undefined && policy !== 'noeviction') {
+      throw new UserError(
+        `${where}: its maxmemory-policy is "${policy}", which may throw jobs away; set it to "noeviction"`,
+      )
+    }
+    await redis.connect()
+  } catch (error) {
+    redis.disconnect()
+    if (error instanceof UserError) throw error
+    throw new UserError(`${where}: Redis cannot be used: ${errorText(error)}`, { cause: error })
+  }
+}

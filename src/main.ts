@@ -1,0 +1,42 @@
+// The entry of every command: wires the real terminal to the program and turns its outcome into an exit code.
+
+import { createLogger } from './base/logger.ts'
+import { readConfig } from './base/config.ts'
+import type { Terminal } from './cli/installation.ts'
+import { runProgram } from './cli/program.ts'
+import { openInstallation, startService, VERSION } from './compose.ts'
+
+const terminal: Terminal = {
+  isTTY: process.stdout.isTTY ?? false,
+  get columns() {
+    return process.stdout.columns ?? 120
+  },
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  stdin: async () => {
+    const pieces: Buffer[] = []
+    for await (const piece of process.stdin) pieces.push(piece as Buffer)
+    return Buffer.concat(pieces)
+  },
+  stopSignal: () =>
+    new Promise((resolve) => {
+      const stop = (signal: NodeJS.Signals): void => {
+        resolve(signal)
+        process.on(signal, () => process.exit(1))
+      }
+      process.once('SIGINT', stop)
+      process.once('SIGTERM', stop)
+    }),
+}
+
+// a reader that has gone away (`poststelle status | head`) is no fault
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+process.exitCode = await runProgram(process.argv.slice(2), {
+  version: VERSION,
+  terminal,
+  readConfig,
+  createLogger: (config) => createLogger(config.logLevel),
+  openInstallation,
+  startService,
+})

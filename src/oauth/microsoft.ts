@@ -1,0 +1,169 @@
+// Tokens from Microsoft Entra, by MSAL. Each call makes its own client and feeds it the grant's sealed cache, so that MSAL's
+// memory (throttling, other accounts) never matters. The authority's metadata is made from the token endpoint URL, which saves
+// discovery: one token is one HTTP request.
+
+import {
+  ConfidentialClientApplication,
+  PublicClientApplication,
+  type AccountInfo,
+  type AuthenticationResult,
+  type Configuration,
+  type ICachePlugin,
+  type INetworkModule,
+  type NetworkRequestOptions,
+  type NetworkResponse,
+} from '@azure/msal-node'
+import type { FetchedReply, Net } from '../net/net.ts'
+import { CredentialMissing, readTokenReply, type Issued } from './generic.ts'
+import { entraTenantOf } from './provider-presets.ts'
+import type { Credential, TokenRequest } from './token.ts'
+
+/**
+ * The refresh token is dead, but the same user name and password may still be good. Policy refusals (MFA, conditional access,
+ * consent, a disabled account) are not here: the password would meet them too, and every attempt counts towards the lockout.
+ */
+const DEAD_REFRESH_TOKEN = new Set([50132, 50133, 50173, 70008, 70043, 700082, 700084, 9002313])
+
+/** Speaks MSAL's protocol to an endpoint whose path is `/{tenant}/oauth2/v2.0/token`. */
+export async function acquireFromMicrosoft(net: Pick<Net, 'fetch'>, request: TokenRequest): Promise<Issued> {
+  const { credential, clientId, flow } = request
+  const { password, refreshToken } = credential
+  // A refresh token beside a cache is the newer one: somebody signed in again, perhaps somebody else.
+  const seed = flow === 'refresh_token' ? refreshToken : undefined
+  const cache = cacheOf(seed === undefined ? credential.msalCache : undefined)
+  let sent = false
+  let reply: FetchedReply | undefined
+  const networkClient: INetworkModule = {
+    sendGetRequestAsync: () => Promise.reject(new Error('no metadata has to be asked for')),
+    async sendPostRequestAsync<T>(
+      url: string,
+      { headers = {}, body = '' }: NetworkRequestOptions = {},
+    ): Promise<NetworkResponse<T>> {
+      sent = true
+      reply = undefined
+      reply = await net.fetch(url, { method: 'POST', headers, body })
+      // MSAL sees successes only: what it makes of a refusal hides the words we classify by.
+      const answer: T = JSON.parse(JSON.stringify(readTokenReply(reply)))
+      return { status: reply.status, headers: { ...reply.headers }, body: answer }
+    },
+  }
+  const config = {
+    auth: { clientId, ...authorityOf(request.tokenEndpoint) },
+    cache: { cachePlugin: cache.plugin },
+    system: { networkClient },
+  }
+  const scopes = request.scope.split(/\s+/).filter(Boolean)
+
+  if (flow === 'client_credentials') {
+    // The only scope of this flow is the resource's /.default; Entra refuses any other beside it.
+    const resource = scopes.filter((scope) => scope.includes('://'))
+    const token = await confidential(config, request).acquireTokenByClientCredential({
+      scopes: resource,
+      skipCache: true,
+    })
+    return { accessToken: accessTokenOf(token), credential }
+  }
+
+  const client = request.clientSecret === null ? new PublicClientApplication(config) : confidential(config, request)
+
+  if (seed !== undefined) {
+    const token = await client.acquireTokenByRefreshToken({ scopes, refreshToken: seed, forceCache: true })
+    return { accessToken: accessTokenOf(token), credential: adopted(credential, seed, token, cache.text(), reply) }
+  }
+
+  const account = accountFor(request, await client.getTokenCache().getAllAccounts())
+  if (account) {
+    try {
+      const token = await client.acquireTokenSilent({ account, scopes, forceRefresh: true })
+      return { accessToken: accessTokenOf(token), credential: withCache(credential, cache.text()) }
+    } catch (error) {
+      // A request that was sent and not answered may have counted: only a definite no, or none made, leads to the next.
+      const mayTryPassword = !sent || (reply !== undefined && isDead(reply))
+      if (flow !== 'password' || !password || !mayTryPassword) throw error
+    }
+  }
+  if (flow === 'refresh_token') throw new CredentialMissing('no refresh token is stored')
+  if (!password) throw new CredentialMissing('no password is stored')
+  const token = await client.acquireTokenByUsernamePassword({ scopes, username: request.username, password })
+  return { accessToken: accessTokenOf(token), credential: withCache(credential, cache.text()) }
+}
+
+function authorityOf(tokenEndpoint: string) {
+  const { origin, host } = new URL(tokenEndpoint)
+  const authority = `${origin}/${entraTenantOf(tokenEndpoint) ?? 'organizations'}`
+  const authorityMetadata = JSON.stringify({
+    issuer: `${authority}/v2.0`,
+    authorization_endpoint: `${authority}/oauth2/v2.0/authorize`,
+    token_endpoint: tokenEndpoint,
+    jwks_uri: `${authority}/discovery/v2.0/keys`,
+    end_session_endpoint: `${authority}/oauth2/v2.0/logout`,
+  })
+  return { authority, authorityMetadata, knownAuthorities: [host] }
+}
+
+function confidential(config: Configuration, request: TokenRequest): ConfidentialClientApplication {
+  const { clientSecret } = request
+  if (!clientSecret) throw new CredentialMissing('no client secret is stored')
+  return new ConfidentialClientApplication({ ...config, auth: { ...config.auth, clientSecret } })
+}
+
+/** The grant's own cache, in and out as one text. */
+function cacheOf(stored: string | undefined): { plugin: ICachePlugin; text(): string | undefined } {
+  let text = stored
+  const plugin: ICachePlugin = {
+    async beforeCacheAccess({ tokenCache }) {
+      if (text !== undefined) tokenCache.deserialize(text)
+    },
+    async afterCacheAccess({ cacheHasChanged, tokenCache }) {
+      if (cacheHasChanged) text = tokenCache.serialize()
+    },
+  }
+  return { plugin, text: () => text }
+}
+
+/**
+ * Whose refresh token to use. A grant by password names its user: a cache of anybody else is a left-over from before the user
+ * name was changed, and its token would open the wrong mailbox.
+ */
+function accountFor({ flow, username }: TokenRequest, accounts: readonly AccountInfo[]): AccountInfo | undefined {
+  if (flow === 'refresh_token') return accounts[0]
+  return accounts.find((account) => account.username.toLowerCase() === username.toLowerCase())
+}
+
+function isDead(reply: FetchedReply): boolean {
+  const { error, error_codes: codes } = errorOf(reply)
+  const numbers = Array.isArray(codes) ? codes : []
+  return numbers.length === 0 ? error === 'invalid_grant' : numbers.some((code) => DEAD_REFRESH_TOKEN.has(Number(code)))
+}
+
+function errorOf({ body }: FetchedReply): { error?: unknown; error_codes?: unknown } {
+  try {
+    const value: unknown = JSON.parse(body)
+    return typeof value === 'object' && value !== null ? value : {}
+  } catch {
+    return {}
+  }
+}
+
+/** After a first refresh token was exchanged: MSAL's cache takes over if it can find its way back to the account. */
+function adopted(
+  credential: Credential,
+  presented: string,
+  token: AuthenticationResult | null,
+  msalCache: string | undefined,
+  reply: FetchedReply | undefined,
+): Credential {
+  const { refreshToken: _, msalCache: __, ...others } = credential
+  const rotated = reply && readTokenReply(reply)['refresh_token']
+  const hasRotated = typeof rotated === 'string'
+  if (hasRotated && token?.account && msalCache !== undefined) return { ...others, msalCache }
+  return { ...others, refreshToken: hasRotated ? rotated : presented }
+}
+
+const withCache = (credential: Credential, msalCache: string | undefined): Credential =>
+  msalCache === undefined ? credential : { ...credential, msalCache }
+
+function accessTokenOf(token: AuthenticationResult | null): string {
+  if (!token?.accessToken) throw new Error('MSAL yielded no access token')
+  return token.accessToken
+}

@@ -1,0 +1,313 @@
+// One POP3 session: node-pop3's command surface on our own wire. The base class only ever writes a line to `_socket` and waits
+// for one 'response' or 'error'; it is given a stand-in for the socket and never sees a byte of the dialogue.
+// RFC 1939; capabilities RFC 2449, STLS RFC 2595, SASL RFC 5034. One thing at a time: while a message is read, nothing else.
+
+import { Readable } from 'node:stream'
+import { Socket } from 'node:net'
+import Pop3Command from 'node-pop3'
+import { SECOND_MS } from '../base/clock.ts'
+import { Failure, type Provider } from '../base/failure.ts'
+import type { Endpoint, Login, Net } from '../net/net.ts'
+import { breaksOut } from '../net/sasl.ts'
+import type { Body } from './body.ts'
+import {
+  ListingTooLong,
+  MAX_LISTING_BYTES,
+  readCapabilities,
+  readSizes,
+  readUidls,
+  readWhole,
+  type Listing,
+  type SizeEntry,
+  type UidlEntry,
+} from './listing.ts'
+import { logIn } from './login.ts'
+import { Pipeline } from './pipeline.ts'
+import { Refusals, type Step } from './reply.ts'
+import { Wire } from './wire.ts'
+
+export type { SizeEntry, UidlEntry } from './listing.ts'
+
+export type PopTarget = Endpoint & { readonly provider: Provider }
+
+export interface PopSessionOptions {
+  readonly signal: AbortSignal
+  /** How long the server may be silent while it owes an answer; 60 s. */
+  readonly idleTimeoutMs?: number
+  /** 30 s. */
+  readonly greetingTimeoutMs?: number
+}
+
+/** A message on its way: `chunks` must be read, in order, before the next message is asked for, or is given up then. */
+export interface PopMessage {
+  readonly number: number
+  /** Ends only with the complete message; throws Failure where it breaks off. */
+  readonly chunks: AsyncIterable<Buffer[]>
+}
+
+/** The server refused this one message; the others go on. */
+export interface RefusedMessage {
+  readonly number: number
+  readonly failure: Failure
+}
+
+const IDLE_MS = 60 * SECOND_MS
+const GREETING_MS = 30 * SECOND_MS
+const WINDOW = 16
+const ALWAYS_MULTI_LINE = new Set(['RETR', 'TOP', 'CAPA'])
+const MULTI_LINE_IF_BARE = new Set(['LIST', 'UIDL', 'AUTH'])
+
+export class PopSession extends Pop3Command {
+  readonly #wire: Wire
+  readonly #target: PopTarget
+  #capabilities: ReadonlyMap<string, string[]> = new Map()
+  #malformedLines = 0
+  readonly #stopListening: () => void
+  /** Over when the inherited command before is answered. */
+  #turn: Promise<void> = Promise.resolve()
+  #endTurn: () => void = () => {}
+
+  private constructor(wire: Wire, target: PopTarget, signal: AbortSignal) {
+    // the base class gets no credentials: it would keep them
+    super({ user: '', password: '', host: target.host, port: target.port, tls: target.security === 'tls' })
+    this.#wire = wire
+    this.#target = target
+    const abort = () => wire.fail('ABORT_ERR', 'the session was broken off by us', signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    this.#stopListening = () => signal.removeEventListener('abort', abort)
+    wire.socket.once('close', this.#stopListening)
+    if (signal.aborted) abort()
+    this._socket = Object.assign(new Socket(), { write: (line: string) => this.#askForBase(line) })
+  }
+
+  /** Dials, reads the greeting, upgrades to TLS where the target says so, and asks what the server can. Throws Failure. */
+  static async open(net: Net, target: PopTarget, options: PopSessionOptions): Promise<PopSession> {
+    const { signal, idleTimeoutMs = IDLE_MS, greetingTimeoutMs = GREETING_MS } = options
+    const refusals = new Refusals(target.provider)
+    const { host } = target
+    let session: PopSession | undefined
+    try {
+      const socket = await net.dial(target, { signal })
+      const wire = new Wire(socket, { host, refusals, idleMs: greetingTimeoutMs })
+      session = new PopSession(wire, target, signal)
+      await wire.accepted(wire.expect('greeting', 'line'))
+      wire.idleTimeout(idleTimeoutMs)
+      if (target.security === 'starttls') await session.#secure(net, signal)
+      await session.#askCapabilities()
+      return session
+    } catch (error) {
+      session?.close()
+      throw refusals.net(error)
+    }
+  }
+
+  /** What CAPA said last, names in upper case: a hint, empty where the server knows no CAPA. */
+  get capabilities(): ReadonlyMap<string, string[]> {
+    return this.#capabilities
+  }
+
+  /** Lines of UIDL and LIST that made no sense and were left out. */
+  get malformedLines(): number {
+    return this.#malformedLines
+  }
+
+  /** Bytes received that wait for their reader. */
+  get heldBytes(): number {
+    return this.#wire.heldBytes
+  }
+
+  /** Throws Failure with step 'auth'; the session should be closed then. */
+  async login(login: Login): Promise<void> {
+    await logIn(this.#wire, login)
+    await this.#askCapabilities()
+  }
+
+  async stat(): Promise<{ count: number; sizeBytes: number }> {
+    const info = await this.STAT()
+    const [, count, size] = /^(\d{1,10})(?: (\d{1,15})(?!\d))?/.exec(info) ?? []
+    if (count === undefined) throw this.#nonsense('stat', `+OK ${info}`)
+    // servers that count in 32 bits report negative sizes; nothing depends on the size
+    return { count: Number(count), sizeBytes: Number(size ?? 0) }
+  }
+
+  /** undefined: the server answers UIDL with -ERR. */
+  async uidls(): Promise<UidlEntry[] | undefined> {
+    const answer = await this.#wire.ask('uidl', 'UIDL', 'body', { tolerant: true })
+    return answer.body && (await this.#listing('uidl', answer.body, readUidls))
+  }
+
+  async sizes(): Promise<SizeEntry[]> {
+    const { body } = await this.#wire.ask('list', 'LIST', 'body')
+    return body ? await this.#listing('list', body, readSizes) : []
+  }
+
+  /**
+   * Messages in the order of `numbers`; `window` of them are asked for ahead (16) where the server announces PIPELINING.
+   * Stopping early is allowed: what was asked for is received and thrown away. Throws Failure where the session ends.
+   */
+  async *retrieve(
+    numbers: readonly number[],
+    options: { readonly window?: number } = {},
+  ): AsyncGenerator<PopMessage | RefusedMessage, void, undefined> {
+    const pipeline = this.#pipeline('RETR', 'body', numbers, options.window)
+    let body: Body | undefined
+    try {
+      for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
+        const { number, answer } = sent
+        await answer.arrived()
+        body = answer.body
+        if (body) yield { number, chunks: body }
+        else yield { number, failure: this.#wire.refusals.said('retr', answer.line) }
+        body?.drop()
+      }
+    } finally {
+      body?.drop()
+      pipeline.abandon()
+    }
+  }
+
+  /** Header and the first `lines` lines of the text. */
+  async top(number: number, lines: number): Promise<Buffer> {
+    const { body } = await this.#wire.ask('top', `TOP ${number} ${lines}`, 'body')
+    return body ? await this.#bounded('top', readWhole(body)) : Buffer.alloc(0)
+  }
+
+  /** Marks messages; they are deleted when QUIT is answered with +OK, not before (RFC 1939 section 6). */
+  async dele(numbers: readonly number[]): Promise<{ deleted: number[]; refused: RefusedMessage[] }> {
+    const deleted: number[] = []
+    const refused: RefusedMessage[] = []
+    const pipeline = this.#pipeline('DELE', 'line', numbers)
+    for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
+      const { number, answer } = sent
+      await answer.arrived()
+      if (answer.status === 'ok') deleted.push(number)
+      else refused.push({ number, failure: this.#wire.refusals.said('dele', answer.line) })
+    }
+    return { deleted, refused }
+  }
+
+  /** Takes the marks of DELE away again. */
+  async reset(): Promise<void> {
+    await this.RSET()
+  }
+
+  /** Point of no return of every deletion. true only for +OK; otherwise nobody knows what was deleted. Closes the session. */
+  async quit(): Promise<boolean> {
+    try {
+      await this.QUIT()
+      return true
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error
+      return false
+    } finally {
+      this.close()
+    }
+  }
+
+  /** At once, without QUIT: nothing is deleted on the server. */
+  close(): void {
+    this.#wire.fail('ABORT_ERR', 'the session was closed by us')
+    this.#stopListening()
+  }
+
+  /** Only `open` connects: the base class would dial by itself, past the egress rules. */
+  override connect(): Promise<void> {
+    return Promise.reject(new Error('a session is opened with PopSession.open'))
+  }
+
+  /**
+   * Called by every inherited command; the base class would connect and log in here. It keeps the command it is about to
+   * send in a field, so that two at once would send the same one: each waits here for its turn.
+   */
+  override async _connect(): Promise<string> {
+    const before = this.#turn
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#turn = promise
+    await before
+    this.#endTurn = resolve
+    return ''
+  }
+
+  override async command(...words: (string | number)[]): Promise<[string, Readable]> {
+    await this._connect()
+    return await super.command(...words)
+  }
+
+  override async QUIT(): Promise<string> {
+    await this._connect()
+    return await super.QUIT()
+  }
+
+  async #secure(net: Net, signal: AbortSignal): Promise<void> {
+    const wire = this.#wire
+    const { host } = this.#target
+    // CAPA is not asked whether STLS is offered: without TLS its answer proves nothing, and a refusal says the same.
+    const answer = await wire.ask('tls', 'STLS', 'upgrade', { tolerant: true })
+    if (answer.status === 'err') throw wire.refusals.said('tls', answer.line, 'STARTTLS_NOT_OFFERED')
+    const plain = wire.detach()
+    const secured = await net.startTls(plain, host, { signal })
+    plain.off('close', this.#stopListening)
+    secured.once('close', this.#stopListening)
+    wire.attach(secured)
+  }
+
+  /** Nothing is built on the answer but how fast we ask, so that nonsense is no failure. */
+  async #askCapabilities(): Promise<void> {
+    const { body } = await this.#wire.ask('capa', 'CAPA', 'hint', { tolerant: true })
+    // some servers know CAPA only before the login
+    if (body) this.#capabilities = await this.#bounded('capa', readCapabilities(body))
+  }
+
+  async #listing<T>(step: Step, body: Body, read: (body: Body) => Promise<Listing<T>>): Promise<T[]> {
+    const { entries, malformed } = await this.#bounded(step, read(body))
+    this.#malformedLines += malformed
+    return entries
+  }
+
+  async #bounded<T>(step: Step, reading: Promise<T>): Promise<T> {
+    try {
+      return await reading
+    } catch (error) {
+      if (!(error instanceof ListingTooLong)) throw error
+      throw this.#nonsense(step, `${this.#target.host} sent a list of more than ${MAX_LISTING_BYTES} bytes`)
+    }
+  }
+
+  /** The server left the protocol: nothing it says from now on can be trusted. */
+  #nonsense(step: Step, sentence: string): Failure {
+    const failure = this.#wire.refusals.local(step, 'EPROTOCOL', sentence)
+    this.close()
+    return failure
+  }
+
+  #pipeline(verb: string, shape: 'line' | 'body', numbers: readonly number[], window = WINDOW): Pipeline {
+    const allowed = this.#capabilities.has('PIPELINING') ? Math.max(1, window) : 1
+    return new Pipeline(this.#wire, verb, shape, numbers, allowed)
+  }
+
+  /** What the base class writes. It waits for one 'response' or 'error', and for nothing else. */
+  #askForBase(text: string): boolean {
+    const line = text.replace(/\r\n$/, '')
+    const [verb = '', argument] = line.toUpperCase().split(' ')
+    const multiLine = ALWAYS_MULTI_LINE.has(verb) || (argument === undefined && MULTI_LINE_IF_BARE.has(verb))
+    const asked = breaksOut(line)
+      ? Promise.reject(new Error('a command must be one line'))
+      : this.#wire.ask(verb.toLowerCase(), line, multiLine ? 'body' : 'line')
+    void asked
+      .then(
+        ({ line: status, body }) => {
+          this.emit('response', status.slice('+OK'.length).trim(), body ? Readable.from(flat(body)) : null)
+        },
+        (error: unknown) => {
+          this.removeAllListeners('response')
+          this.emit('error', error)
+        },
+      )
+      .finally(() => this.#endTurn())
+    return true
+  }
+}
+
+async function* flat(body: Body): AsyncGenerator<Buffer, void, undefined> {
+  for await (const batch of body) yield* batch
+}

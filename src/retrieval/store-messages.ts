@@ -1,0 +1,138 @@
+// Takes messages as they come off the wire and commits them in batches. Memory is bounded: a batch holds a few megabytes, and
+// a message larger than that is spooled into the database piece by piece. While one batch commits, the next is received.
+
+import { createHash } from 'node:crypto'
+import { errorText, LeaseLost } from '../base/failure.ts'
+import type { Database } from '../db/database.ts'
+import type { Lease } from '../db/lanes.ts'
+import { skipUidl, type LedgerKey } from '../db/maildrops.ts'
+import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
+import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
+import type { PlannedMessage } from './plan.ts'
+
+const BATCH_MESSAGES = 250
+const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_MS = 1_000
+const SPOOL_ABOVE_BYTES = 1024 * 1024
+
+export interface StoreCounts {
+  stored: number
+  skipped: number
+}
+
+export class MessageStore {
+  readonly counts: StoreCounts = { stored: 0, skipped: 0 }
+  /** What this session has committed so far; a deletion policy may look at it. */
+  readonly storedKeys: LedgerKey[] = []
+  readonly #database: Database
+  readonly #lease: Lease
+  #batch: NewMessage[] = []
+  #bytes = 0
+  #openedAt = 0
+  #committing: Promise<void> = Promise.resolve()
+
+  constructor(database: Database, lease: Lease) {
+    this.#database = database
+    this.#lease = lease
+  }
+
+  /** Reads one body to its end. Throws what the wire throws (the message is then not stored) or what an earlier commit threw. */
+  async add(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<void> {
+    const message = await this.#receive(planned, body)
+    if (message.sizeBytes === 0) return await this.skip(planned, 'the server sent an empty message')
+    if (this.#batch.length === 0) this.#openedAt = performance.now()
+    this.#batch.push(message)
+    this.#bytes += message.spooledAs === undefined ? message.sizeBytes : 0
+    const full = this.#batch.length >= BATCH_MESSAGES || this.#bytes >= BATCH_BYTES
+    if (full || performance.now() - this.#openedAt >= BATCH_MS) await this.#commitBehind()
+  }
+
+  async skip(planned: PlannedMessage, reason: string): Promise<void> {
+    await skipUidl(this.#database.db, this.#lease.accountId, planned, planned.sizeBytes, reason)
+    this.counts.skipped += 1
+  }
+
+  /** Commits what is left. Only then may anything be deleted on the server. */
+  async finish(): Promise<void> {
+    await this.#commitBehind()
+    await this.#committing
+  }
+
+  async #commitBehind(): Promise<void> {
+    await this.#committing // at most one commit behind the reception
+    const batch = this.#batch
+    if (batch.length === 0) return
+    this.#batch = []
+    this.#bytes = 0
+    this.#committing = this.#commit(batch)
+    this.#committing.catch(() => undefined) // reported by the next add() or finish()
+  }
+
+  async #commit(batch: readonly NewMessage[]): Promise<void> {
+    try {
+      await storeBatch(this.#database, this.#lease, batch)
+    } catch (error) {
+      if (error instanceof LeaseLost || !isAboutData(error)) throw error
+      const [only] = batch
+      if (batch.length > 1) {
+        for (const message of batch) await this.#commit([message]) // one bad message does not spoil its batch
+      } else if (only) {
+        await skipUidl(
+          this.#database.db,
+          this.#lease.accountId,
+          only,
+          only.sizeBytes,
+          `could not be stored: ${errorText(error)}`,
+        )
+        this.counts.skipped += 1
+      }
+      return
+    }
+    this.counts.stored += batch.length
+    for (const { uidl, ordinal } of batch) this.storedKeys.push({ uidl, ordinal })
+  }
+
+  async #receive(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<NewMessage> {
+    const hash = createHash('sha256')
+    const { db, pool } = this.#database
+    let pieces: Buffer[] = []
+    let held = 0
+    let sizeBytes = 0
+    let head: Buffer | undefined
+    let spooledAs: number | undefined
+    let chunks = 0
+    for await (const buffers of body) {
+      for (const bytes of buffers) {
+        hash.update(bytes)
+        pieces.push(bytes)
+        held += bytes.length
+        sizeBytes += bytes.length
+      }
+      if (held < SPOOL_ABOVE_BYTES) continue
+      spooledAs ??= await beginSpool(db, this.#lease.accountId)
+      const whole = Buffer.concat(pieces)
+      head ??= Buffer.from(whole.subarray(0, HEADER_LIMIT_BYTES))
+      const cut = whole.length - (whole.length % CHUNK_BYTES) // rows of equal size but for the last
+      chunks += await appendSpool(pool, spooledAs, chunks, [whole.subarray(0, cut)])
+      pieces = [Buffer.from(whole.subarray(cut))]
+      held = whole.length - cut
+    }
+    const rest = pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
+    if (spooledAs !== undefined && rest.length > 0) await appendSpool(pool, spooledAs, chunks, [rest])
+    return {
+      uidl: planned.uidl,
+      ordinal: planned.ordinal,
+      spooledAs,
+      body: spooledAs === undefined ? [rest] : [],
+      sizeBytes,
+      sha256: hash.digest(),
+      skippedBefore: planned.skippedBefore,
+      ...summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES)),
+    }
+  }
+}
+
+/** SQLSTATE classes 22 and 54: the database refuses these values, and would again; anything else is trouble of another kind. */
+function isAboutData(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(22|54)/.test(error.code)
+}

@@ -1,0 +1,117 @@
+// Ticks: asks Postgres several times a second what is due, at once when a bell rings, and does the slower upkeep. The tick is
+// a timer of the process, not a job of the queue: a flushed queue would lose it.
+
+import { errorText } from '../base/failure.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Db } from '../db/database.ts'
+import { wakeSendLanes } from '../db/lanes.ts'
+import { sweepSpools } from '../db/messages.ts'
+import { buryDeadWorkers } from '../db/worker-session.ts'
+import { dispatchDue } from '../jobs/dispatch-due.ts'
+import type { LaneQueue, QueueName } from '../jobs/queues.ts'
+
+const TICK_MS = 200
+const UPKEEP_MS = 5_000
+const SWEEP_MS = 3_600_000
+/** A queue that does not answer must not stop the clock. */
+const TICK_LIMIT_MS = 15_000
+
+export interface DispatcherOptions {
+  readonly db: Db
+  readonly queues: ReadonlyMap<QueueName, LaneQueue>
+  readonly log: Logger
+}
+
+export class Dispatcher {
+  readonly #o: DispatcherOptions
+  #rung = new Set<number>()
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<void> | undefined
+  #again = false
+  #stopped = false
+  #upkeepAt = 0
+  #sweepAt = 0
+  #lastProblem = ''
+
+  constructor(options: DispatcherOptions) {
+    this.#o = options
+  }
+
+  start(): void {
+    this.#tick()
+  }
+
+  /** Payload of a bell: `send:<account id>`; '' says that bells may have been missed. */
+  ring(payload: string): void {
+    const accountId = Number(/^send:(\d+)$/.exec(payload)?.[1])
+    if (accountId > 0) this.#rung.add(accountId)
+    else this.#upkeepAt = 0
+    this.#tick()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    await this.#running
+  }
+
+  #tick(): void {
+    if (this.#stopped) return
+    if (this.#running) {
+      this.#again = true
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#running = this.#once().finally(() => {
+      this.#running = undefined
+      if (this.#stopped) return
+      const soon = this.#again
+      this.#again = false
+      if (soon) this.#tick()
+      else this.#timer = setTimeout(() => this.#tick(), TICK_MS)
+    })
+  }
+
+  async #once(): Promise<void> {
+    const rung = [...this.#rung]
+    this.#rung.clear()
+    try {
+      await withLimit(this.#work(rung))
+      if (this.#lastProblem) this.#o.log.info('dispatching again')
+      this.#lastProblem = ''
+    } catch (error) {
+      for (const accountId of rung) this.#rung.add(accountId)
+      const problem = errorText(error)
+      if (problem !== this.#lastProblem) this.#o.log.error(`nothing can be dispatched: ${problem}`)
+      this.#lastProblem = problem
+    }
+  }
+
+  async #work(rung: readonly number[]): Promise<void> {
+    const { db, queues, log } = this.#o
+    const now = performance.now()
+    if (now >= this.#upkeepAt) {
+      this.#upkeepAt = now + UPKEEP_MS
+      const dead = await buryDeadWorkers(db)
+      if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
+      await wakeSendLanes(db)
+    }
+    if (now >= this.#sweepAt) {
+      this.#sweepAt = now + SWEEP_MS
+      await sweepSpools(db)
+    }
+    await dispatchDue(db, queues, rung)
+  }
+}
+
+async function withLimit(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`a tick took longer than ${TICK_LIMIT_MS / 1000} s`)), TICK_LIMIT_MS)
+  })
+  try {
+    await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}

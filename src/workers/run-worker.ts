@@ -1,0 +1,74 @@
+// Runs the jobs of one kind: claim the lane, work under a deadline, and whatever happens leave the lane in a state that heals.
+
+import { errorText, isStopping, LeaseLost } from '../base/failure.ts'
+import { later, SECOND_MS } from '../base/clock.ts'
+import { claimLane, forgetDispatch, releaseLane, type Lease } from '../db/lanes.ts'
+import type { LaneJobKind } from '../jobs/lane-jobs.ts'
+import type { LaneWorker, QueueFactory } from '../jobs/queues.ts'
+import type { PollContext } from '../retrieval/poll-maildrop.ts'
+
+/** After a fault of our own (the database, a bug) the lane rests that long. */
+const OWN_FAULT_REST_MS = 30 * SECOND_MS
+
+export interface RunningWorker {
+  readonly kind: LaneJobKind
+  readonly worker: LaneWorker
+  /** When a job of this worker last ended, by performance.now(). */
+  readonly progress: { lastEndedAt: number; active: number }
+}
+
+/** `stopping` is aborted with a Stopping when the service shuts down. */
+export function runWorker(
+  ctx: PollContext,
+  queues: QueueFactory,
+  kind: LaneJobKind,
+  stopping: AbortSignal,
+): RunningWorker {
+  const progress = { lastEndedAt: performance.now(), active: 0 }
+  const worker = queues.worker(
+    kind.queue,
+    async (job) => {
+      progress.active += 1
+      try {
+        const lane = { accountId: job.data.accountId, lane: kind.lane }
+        if (stopping.aborted) {
+          await forgetDispatch(ctx.db, lane)
+          return 'the service is stopping'
+        }
+        const lease = await claimLane(ctx.db, lane, ctx.workerId)
+        return lease ? await runUnderLease(ctx, kind, lease, stopping) : 'not due'
+      } finally {
+        progress.active -= 1
+        progress.lastEndedAt = performance.now()
+      }
+    },
+    { concurrency: kind.concurrency },
+  )
+  return { kind, worker, progress }
+}
+
+export async function runUnderLease(
+  ctx: PollContext,
+  kind: LaneJobKind,
+  lease: Lease,
+  stopping: AbortSignal,
+): Promise<string> {
+  const signal = AbortSignal.any([stopping, AbortSignal.timeout(kind.deadlineMs)])
+  try {
+    return await kind.run(ctx, lease, signal)
+  } catch (error) {
+    if (error instanceof LeaseLost) {
+      ctx.log.warn({ account_id: lease.accountId, lane: lease.lane }, error.message)
+      return 'lease lost'
+    }
+    if (!isStopping(stopping))
+      ctx.log.error({ err: error, account_id: lease.accountId, lane: lease.lane }, 'job failed by a fault of our own')
+    await releaseLane(ctx.db, lease, later(ctx.clock.now(), OWN_FAULT_REST_MS)).catch((failed: unknown) => {
+      ctx.log.warn(
+        { account_id: lease.accountId, lane: lease.lane },
+        `the lease could not be given back: ${errorText(failed)}`,
+      )
+    })
+    throw error
+  }
+}

@@ -1,0 +1,79 @@
+// The worker role of a process: its presence in the database, the dispatcher, and a BullMQ worker for each kind of job.
+
+import { Stopping } from '../base/failure.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Database } from '../db/database.ts'
+import { WorkerSession } from '../db/worker-session.ts'
+import { LANE_JOBS } from '../jobs/lane-jobs.ts'
+import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
+import type { Net } from '../net/net.ts'
+import type { Vault } from '../secrets/vault.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { runWorker, type RunningWorker } from './run-worker.ts'
+import { Watchdog } from './watchdog.ts'
+
+export interface WorkerOptions {
+  readonly database: Database
+  readonly databaseUrl: string
+  readonly queues: QueueFactory
+  readonly vault: Vault
+  readonly net: Net
+  readonly clock: Clock
+  readonly log: Logger
+  readonly version: string
+  /** The workers were rebuilt once and still finish nothing: the process must be replaced. */
+  readonly onStuck: () => void
+}
+
+export interface WorkerRole {
+  /** Stops taking work, lets points of no return finish, and gives every lease back. */
+  stop(): Promise<void>
+}
+
+export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
+  const stopping = new AbortController()
+  const { db } = o.database
+  const queues = new Map<QueueName, LaneQueue>(QUEUE_NAMES.map((name) => [name, o.queues.queue(name)]))
+  const dispatcher = new Dispatcher({ db, queues, log: o.log })
+  const session = await WorkerSession.open(o.databaseUrl, db, {
+    roles: 'worker',
+    version: o.version,
+    onRing: (payload) => dispatcher.ring(payload),
+    onProblem: (error) => o.log.warn(`the bell is out of order: ${error.message}`),
+  })
+  const ctx = {
+    db,
+    database: o.database,
+    vault: o.vault,
+    net: o.net,
+    clock: o.clock,
+    log: o.log,
+    workerId: session.workerId,
+  }
+  const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
+  let workers = build()
+  const watchdog = new Watchdog({
+    db,
+    log: o.log,
+    workers: () => workers,
+    rebuild: async () => {
+      const old = workers
+      workers = build()
+      await Promise.all(old.map(({ worker }) => worker.close(true)))
+    },
+    onStuck: o.onStuck,
+  })
+  dispatcher.start()
+  watchdog.start()
+  return {
+    stop: async () => {
+      watchdog.stop()
+      await dispatcher.stop()
+      stopping.abort(new Stopping('the service is stopping'))
+      await Promise.all(workers.map(({ worker }) => worker.close()))
+      await session.close()
+      await Promise.all([...queues.values()].map((queue) => queue.close()))
+    },
+  }
+}

@@ -1,0 +1,133 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import {
+  claimLane,
+  holdLease,
+  makeDue,
+  parkLane,
+  releaseLane,
+  takeDueLanes,
+  wakeSendLanes,
+} from '../../../src/db/lanes.ts'
+import { buryDeadWorkers, WorkerSession } from '../../../src/db/worker-session.ts'
+import { openHouse, passwordAccount, type TestHouse } from '../../support/house.ts'
+
+describe('lanes', () => {
+  let house: TestHouse
+  let accountId: number
+  beforeAll(async () => {
+    house = await openHouse()
+    accountId = (await house.importAccounts([passwordAccount('a@example.test')]))[0]?.id ?? 0
+  })
+  afterAll(() => house.close())
+  beforeEach(() =>
+    sql`update poststelle.lanes set due_at = null, dispatched_until = null, parked_until = null, lease_token = null, lease_until = null,
+      lease_worker = null`.execute(house.db),
+  )
+
+  const dueNow = () => makeDue(house.db, 'receive', [accountId])
+  const taken = async () => (await takeDueLanes(house.db, 10)).map(({ lane }) => lane)
+
+  test('a due lane is taken by one of two dispatchers, and not again until its dispatch has lapsed', async () => {
+    await dueNow()
+    const both = await Promise.all([takeDueLanes(house.db, 10), takeDueLanes(house.db, 10)])
+    expect(both.flat()).toEqual([{ accountId, lane: 'receive' }])
+    expect(await taken()).toEqual([])
+    await sql`update poststelle.lanes set dispatched_until = now() - interval '1 second'`.execute(house.db)
+    expect(await taken()).toEqual(['receive'])
+  })
+
+  test('only one of two workers gets the lease, and only its holder can settle', async () => {
+    await dueNow()
+    const leases = await Promise.all([1, 2].map((id) => claimLane(house.db, { accountId, lane: 'receive' }, id)))
+    const lease = leases.find((one) => one !== undefined)
+    expect(leases.filter((one) => one !== undefined)).toHaveLength(1)
+    if (!lease) return
+    await expect(holdLease(house.db, { ...lease, token: '00000000-0000-0000-0000-000000000000' })).rejects.toThrow(
+      /taken over/,
+    )
+    await expect(
+      releaseLane(house.db, { ...lease, token: '00000000-0000-0000-0000-000000000000' }, null),
+    ).rejects.toThrow(/taken over/)
+    await expect(releaseLane(house.db, lease, null)).resolves.toBeUndefined()
+    await expect(releaseLane(house.db, lease, null)).rejects.toThrow(/taken over/)
+  })
+
+  test('a lease that was not renewed is lost, even to its holder', async () => {
+    await dueNow()
+    const lease = await house.lease(accountId, 'receive')
+    await sql`update poststelle.lanes set lease_until = now() - interval '1 second' where lease_token is not null`.execute(
+      house.db,
+    )
+    await expect(holdLease(house.db, lease)).rejects.toThrow(/taken over/)
+    expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeDefined()
+  })
+
+  test('a parked lane and one the operator has switched off are not due', async () => {
+    await dueNow()
+    await parkLane(house.db, { accountId, lane: 'receive' }, new Date(Date.now() + 60_000))
+    expect(await taken()).toEqual([])
+    expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeUndefined()
+    await parkLane(house.db, { accountId, lane: 'receive' }, null)
+    await sql`update poststelle.accounts set enabled_receive = false`.execute(house.db)
+    expect(await taken()).toEqual([])
+    await sql`update poststelle.accounts set enabled_receive = true`.execute(house.db)
+    expect(await taken()).toEqual(['receive'])
+  })
+
+  test('mail whose bell was lost wakes its lane all the same', async () => {
+    await sql`select poststelle.submit_message('a@example.test', 'a@example.test', '{b@example.test}', 'Subject: x')`.execute(
+      house.db,
+    )
+    expect(await taken()).toEqual([])
+    expect(await wakeSendLanes(house.db)).toBe(1)
+    expect(await taken()).toEqual(['send'])
+  })
+
+  test('the leases of a worker whose connection is gone are free at once; those of a living one are not', async () => {
+    const options = { roles: 'worker', version: '0', onRing: () => undefined, onProblem: () => undefined }
+    const dying = await WorkerSession.open(house.database.url, house.db, options)
+    await dueNow()
+    await claimLane(house.db, { accountId, lane: 'receive' }, dying.workerId)
+    expect(await buryDeadWorkers(house.db)).toBe(0)
+    expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeUndefined()
+    await dying.close()
+    await sql`insert into poststelle.workers (id, host, pid, roles, version) overriding system value values (${dying.workerId}, 'x', 1, 'worker', '0')`.execute(
+      house.db,
+    )
+    expect(await buryDeadWorkers(house.db)).toBe(1)
+    expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeDefined()
+  })
+
+  test('a bell is heard after the commit that rang it, and again after the connection was broken', async () => {
+    const rings: string[] = []
+    let heard = Promise.withResolvers<void>()
+    const session = await WorkerSession.open(house.database.url, house.db, {
+      roles: 'worker',
+      version: '0',
+      onRing: (payload) => {
+        rings.push(payload)
+        heard.resolve()
+      },
+      onProblem: () => undefined,
+    })
+    const submit = () =>
+      sql`select poststelle.submit_message('a@example.test', 'a@example.test', '{b@example.test}', 'Subject: x')`.execute(
+        house.db,
+      )
+    await submit()
+    await heard.promise
+    expect(rings).toEqual([`send:${accountId}`])
+    heard = Promise.withResolvers()
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%' and datname = current_database()`.execute(
+      house.db,
+    )
+    await heard.promise // '' after the reconnect: bells may have been missed
+    expect(rings.at(-1)).toBe('')
+    heard = Promise.withResolvers()
+    await submit()
+    await heard.promise
+    expect(rings.at(-1)).toBe(`send:${accountId}`)
+    await session.close()
+  })
+})

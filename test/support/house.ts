@@ -1,0 +1,74 @@
+// One installation inside a test: a database of its own, a key ring, a network that may reach this machine, and a worker's
+// presence, so that operations can be called as jobs call them.
+
+import { randomBytes } from 'node:crypto'
+import { importAccounts, type ImportedAccount } from '../../src/accounts/import.ts'
+import { parseAccounts } from '../../src/accounts/settings.ts'
+import { systemClock, type Clock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { claimLane, type Lease } from '../../src/db/lanes.ts'
+import type { LaneKind } from '../../src/db/schema.ts'
+import { WorkerSession } from '../../src/db/worker-session.ts'
+import { createNet } from '../../src/net/dial.ts'
+import type { PollContext } from '../../src/retrieval/poll-maildrop.ts'
+import { Vault } from '../../src/secrets/vault.ts'
+import { freshDatabase, type TestDatabase } from './database.ts'
+
+export interface TestHouse extends PollContext {
+  readonly database: TestDatabase
+  importAccounts(accounts: object[]): Promise<ImportedAccount[]>
+  /** Claims a lane whether it is due or not; throws where somebody else has it. */
+  lease(accountId: number, lane: LaneKind): Promise<Lease>
+  close(): Promise<void>
+}
+
+export async function openHouse(options: { caPem?: string; clock?: Clock } = {}): Promise<TestHouse> {
+  const database = await freshDatabase()
+  const { db } = database
+  const vault = new Vault([{ id: 'test', bytes: randomBytes(32) }])
+  const net = createNet({
+    allowPrivate: ['127.0.0.0/8', '::1'],
+    ...(options.caPem !== undefined && { extraCaPem: options.caPem }),
+  })
+  const session = await WorkerSession.open(database.url, db, {
+    roles: 'test',
+    version: '0',
+    onRing: () => undefined,
+    onProblem: () => undefined,
+  })
+  return {
+    db,
+    database,
+    vault,
+    net,
+    clock: options.clock ?? systemClock,
+    log: silentLogger,
+    workerId: session.workerId,
+    importAccounts: (accounts) =>
+      importAccounts(
+        { db, vault },
+        parseAccounts(JSON.stringify(accounts), 'test', () => undefined),
+        { dryRun: false },
+      ),
+    lease: async (accountId, lane) => {
+      const lease = await claimLane(db, { accountId, lane }, session.workerId, { force: true })
+      if (!lease) throw new Error(`the ${lane} lane of account ${accountId} is under lease`)
+      return lease
+    },
+    close: async () => {
+      await session.close()
+      await net.close()
+      await database.drop()
+    },
+  }
+}
+
+/** An account for import: password logins, both servers on this machine; override what the test is about. */
+export const passwordAccount = (email: string, over: object = {}): object => ({
+  email,
+  pop3: { host: 'localhost', port: 995, security: 'tls' },
+  smtp: { host: 'localhost', port: 587, security: 'starttls' },
+  auth: { type: 'password', password: 'correct-horse' },
+  poll_interval_seconds: 60,
+  ...over,
+})
