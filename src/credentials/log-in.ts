@@ -12,6 +12,15 @@ export interface Session {
   close(): void
 }
 
+/** Refusals of a login that a new token may mend; the others name another cause, and a second login would only add to it. */
+const TOKEN_MAY_BE_AT_FAULT = new Set([
+  'pop3_auth_rejected',
+  'smtp_auth_rejected',
+  'sign_in_expired',
+  'invalid_credentials',
+  'unclassified',
+])
+
 /** `open` connects up to the point where a login is possible. Throws Failure; a session that was not let in is closed. */
 export async function openLoggedIn<S extends Session>(
   ctx: CredentialContext,
@@ -23,7 +32,7 @@ export async function openLoggedIn<S extends Session>(
   try {
     return await logIn(await open(), resolved.login)
   } catch (error) {
-    if (!(error instanceof Failure) || error.step !== 'auth' || !resolved.refreshable) throw error
+    if (!(error instanceof Failure) || !resolved.refreshable || !TOKEN_MAY_BE_AT_FAULT.has(error.flag)) throw error
   }
   const renewed = await resolveLogin(ctx, account, host, { version: resolved.version })
   return await logIn(await open(), renewed.login)

@@ -130,10 +130,9 @@ export class PopSession extends Pop3Command {
     return { count: Number(count), sizeBytes: Number(size ?? 0) }
   }
 
-  /** undefined: the server answers UIDL with -ERR. */
-  async uidls(): Promise<UidlEntry[] | undefined> {
-    const answer = await this.#wire.ask('uidl', 'UIDL', 'body', { tolerant: true })
-    return answer.body && (await this.#listing('uidl', answer.body, readUidls))
+  async uidls(): Promise<UidlEntry[]> {
+    const { body } = await this.#wire.ask('uidl', 'UIDL', 'body')
+    return body ? await this.#listing('uidl', body, readUidls) : []
   }
 
   async sizes(): Promise<SizeEntry[]> {

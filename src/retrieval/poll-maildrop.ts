@@ -3,14 +3,13 @@
 
 import { jitter } from '../base/backoff.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
-import { Failure, isStopping, type Provider } from '../base/failure.ts'
+import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
-import { loadAccount, type Account } from '../db/accounts.ts'
+import { loadAccount } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { intendDelete, loadLedger, loadMaildrop, markDeleted, savePoll, type Maildrop } from '../db/maildrops.ts'
-import { refuse } from '../failures/classify.ts'
 import { recordFailure, recordOk } from '../health/record.ts'
 import { PopSession } from '../pop3/session.ts'
 import { plan, type Caps, type Listed, type PlannedMessage } from './plan.ts'
@@ -43,7 +42,7 @@ export async function pollMaildrop(ctx: PollContext, lease: Lease, signal: Abort
     const target = { ...account.pop3, provider: account.provider }
     const session = await openLoggedIn(ctx, account, account.pop3, () => PopSession.open(ctx.net, target, { signal }))
     try {
-      const done = await work(ctx, session, lease, account, maildrop, store)
+      const done = await work(ctx, session, lease, maildrop, store)
       await settleOk(ctx, lease, maildrop, done)
       ctx.log.debug({ account: account.email, ...store.counts, deleted: done.deleted }, 'maildrop polled')
       return { ...store.counts, deleted: done.deleted, more: done.more }
@@ -78,13 +77,12 @@ async function work(
   ctx: PollContext,
   session: PopSession,
   lease: Lease,
-  account: Account,
   maildrop: Maildrop,
   store: MessageStore,
 ): Promise<Done> {
   const loginDelaySeconds = Number(session.capabilities.get('LOGIN-DELAY')?.[0]) || 0
   const { count, sizeBytes } = await session.stat()
-  const listing = count === 0 ? [] : await list(session, account.provider)
+  const listing = count === 0 ? [] : await list(session)
   const planned = plan(listing, await loadLedger(ctx.db, lease.accountId), CAPS)
   await retrieve(session, planned.retrieve, store)
   const remove = [...planned.remove, ...(maildrop.deleteAfterDays === 0 ? storedNow(planned.retrieve, store) : [])]
@@ -93,10 +91,9 @@ async function work(
   return { count, sizeBytes, loginDelaySeconds, deleted, more: planned.more }
 }
 
-async function list(session: PopSession, provider: Provider): Promise<Listed[]> {
+async function list(session: PopSession): Promise<Listed[]> {
   const sizes = new Map((await session.sizes()).map(({ number, sizeBytes }) => [number, sizeBytes]))
   const uidls = await session.uidls()
-  if (!uidls) throw refuse({ provider, stage: 'pop3', step: 'uidl', reply: '-ERR the server does not support UIDL' })
   return uidls.flatMap(({ number, uidl }) => {
     const sizeBytes = sizes.get(number)
     return sizeBytes === undefined ? [] : { number, uidl, sizeBytes } // only what both lists name is there

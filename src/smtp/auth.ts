@@ -2,6 +2,7 @@
 // RFC 4954; XOAUTH2 as Microsoft and Google document it.
 
 import type { Login } from '../net/net.ts'
+import { xoauth2 } from '../net/sasl.ts'
 
 export interface AuthExchange {
   readonly mechanism: 'XOAUTH2' | 'PLAIN' | 'LOGIN'
@@ -26,7 +27,7 @@ const fitsCommand = (mechanism: string, response: string): boolean =>
 /** `announced` are the mechanisms of the EHLO reply; what is not announced is tried all the same: a refusal explains more. */
 export function authExchange(login: Login, announced: readonly string[]): AuthExchange {
   if (login.mechanism === 'xoauth2') {
-    const response = base64(`user=${login.username}\x01auth=Bearer ${login.accessToken}\x01\x01`)
+    const response = xoauth2(login.username, login.accessToken)
     return {
       mechanism: 'XOAUTH2',
       responses: [response],

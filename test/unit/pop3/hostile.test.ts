@@ -221,7 +221,7 @@ describe('a listing', () => {
     const uidls = await session.uidls()
     const after = process.memoryUsage()
     expect(uidls).toHaveLength(100_000)
-    expect(uidls?.at(-1)).toEqual({ number: 100_000, uidl: String(99_999).padStart(40, 'u') })
+    expect(uidls.at(-1)).toEqual({ number: 100_000, uidl: String(99_999).padStart(40, 'u') })
     expect(after.heapUsed - before.heapUsed).toBeLessThan(40 * 1024 * 1024)
   })
 

@@ -252,12 +252,12 @@ describe('the commands of a session', () => {
   test('asked for at the same time are sent one after the other and get their own answers', async () => {
     const { session } = await open({ messages })
     const [stat, sizes, uidls] = await Promise.all([session.stat(), session.sizes(), session.uidls()])
-    expect([stat.count, sizes.length, uidls?.length]).toEqual([2, 2, 2])
+    expect([stat.count, sizes.length, uidls.length]).toEqual([2, 2, 2])
   })
 
-  test('UIDL answered with -ERR gives undefined, LIST answered so a failure', async () => {
+  test('UIDL or LIST answered with -ERR is a failure that says so', async () => {
     const { session } = await open({ answer: (line) => (/UIDL|LIST/.test(line) ? '-ERR unknown command' : undefined) })
-    expect(await session.uidls()).toBeUndefined()
+    expect(await failureOf(session.uidls())).toMatchObject({ flag: 'uidl_not_supported', step: 'uidl' })
     expect(await failureOf(session.sizes())).toMatchObject({ step: 'list', evidence: '-ERR unknown command' })
   })
 
