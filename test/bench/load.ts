@@ -58,19 +58,23 @@ async function run(plan: Plan): Promise<void> {
   const pool = new pg.Pool({ connectionString: postgres.url, max: 4 })
   let worker: RunningCommand | undefined
   try {
-    world.fill(plan.each, 4_000)
+    // with kills, the work is spread over them, so that every kill hits some
+    const slices = plan.kills > 0 ? plan.kills : 1
+    const slice = Math.floor(plan.each / slices)
+    world.fill(plan.each - slice * (slices - 1), 4_000)
     await must(runCommand(['migrate', 'up'], { env }))
     await must(runCommand(['account', 'import', '-'], { env, input: JSON.stringify(world.accounts) }))
     const start = () => (worker = startCommand(['start', '--roles', 'worker', '--json'], { env }))
     const begun = performance.now()
     await start().until(/"queues":"redis"/)
-    const submitting = submit(pool, world, plan.outgoing)
+    const submitting = submit(pool, world, plan)
     if (plan.flush) await flushInTheMiddle(pool, redis.url, plan)
     for (let kill = 1; kill <= plan.kills; kill++) {
       await pause(200 + Math.random() * 2_800)
       worker?.child.kill('SIGKILL')
       await worker?.ended()
       await start().until(/"queues":"redis"/)
+      if (kill < slices) world.fill(slice, 4_000)
     }
     await submitting
     const flushed = performance.now()
@@ -83,6 +87,14 @@ async function run(plan: Plan): Promise<void> {
       },
     )
     await oracle(pool, world, plan)
+    if (plan.kills > 0) {
+      await pool.query(`update poststelle.outbound_messages set next_attempt_at = now() where state = 'uncertain'`)
+      await untilQuiet(pool, world, plan, 0)
+      report('after the one repeat of what was uncertain', {
+        'seconds in all': ((performance.now() - begun) / 1000).toFixed(1),
+      })
+      await oracle(pool, world, plan)
+    }
   } finally {
     worker?.child.kill('SIGTERM')
     await worker?.ended()
@@ -99,8 +111,9 @@ async function must(result: ReturnType<typeof runCommand>): Promise<void> {
   if (code !== 0) throw new Error(err)
 }
 
-async function submit(pool: pg.Pool, world: MailWorld, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
+async function submit(pool: pg.Pool, world: MailWorld, { outgoing, kills }: Plan): Promise<void> {
+  for (let i = 0; i < outgoing; i++) {
+    if (kills > 0) await pause((kills * 2_000) / outgoing)
     const from = world.emails[i % world.emails.length] ?? ''
     await pool.query('select poststelle.submit_message($1, $1, $2, $3, $4)', [
       from,
@@ -127,13 +140,14 @@ async function flushInTheMiddle(pool: pg.Pool, url: string, plan: Plan): Promise
 }
 
 /** Everything stored, and nothing outgoing but what is uncertain and waits for evidence. */
-async function untilQuiet(pool: pg.Pool, world: MailWorld, plan: Plan): Promise<void> {
+async function untilQuiet(pool: pg.Pool, world: MailWorld, plan: Plan, mayBeUncertain = Infinity): Promise<void> {
   const end = performance.now() + LIMIT_MS
   for (;;) {
     const { stored, open, uncertain } = await progress(pool)
     if (
       stored >= plan.accounts * plan.each &&
       open === uncertain &&
+      uncertain <= mayBeUncertain &&
       world.postfix.delivered().length >= plan.outgoing - uncertain
     )
       return
@@ -174,6 +188,7 @@ async function oracle(pool: pg.Pool, world: MailWorld, plan: Plan): Promise<void
     uncertain: 0,
     'uncertain that arrived': 0,
     lost: 0,
+    'doubled and flagged': 0,
     'doubled and not flagged': 0,
   }
   for (const { message_id: id, state, repeated } of out.rows) {
@@ -182,6 +197,7 @@ async function oracle(pool: pg.Pool, world: MailWorld, plan: Plan): Promise<void
     if (state === 'uncertain') figures.uncertain += 1
     if (state === 'uncertain' && times > 0) figures['uncertain that arrived'] += 1
     if (state === 'sent' && times === 0) figures.lost += 1
+    if (times > 1 && repeated) figures['doubled and flagged'] += 1
     if (times > 1 && !repeated) figures['doubled and not flagged'] += 1
   }
   report('outbound', figures)
