@@ -1,8 +1,8 @@
-// One plain page that shows what `poststelle status` shows. No script, nothing from outside; it renews itself.
+// One plain page that shows what `poststelle status` shows, as of when it was asked. No script, nothing from outside.
 
 import { explain } from '../failures/catalogue.ts'
 import type { AccountStatus, LampStatus } from '../db/status.ts'
-import { stateText, type Language } from '../health/verdict.ts'
+import { stateText, worstFirst, type Language } from '../health/verdict.ts'
 
 export interface PageFacts {
   readonly verdict: string
@@ -38,6 +38,7 @@ const TEXTS = {
     queueHint: 'Benutzer „admin“, Kennwort in',
     other: 'English',
     more: 'Mehr dazu',
+    reload: 'Neu laden',
   },
   en: {
     title: 'Poststelle',
@@ -62,6 +63,7 @@ const TEXTS = {
     queueHint: 'user "admin", password in',
     other: 'Deutsch',
     more: 'More about it',
+    reload: 'Reload',
   },
 } as const
 
@@ -81,16 +83,18 @@ export function statusPage(facts: PageFacts): string {
     accounts.length === 0
       ? `<p>${t.none} ${t.first} <code>poststelle account import FILE</code></p>`
       : `<div class="scroll"><table><thead><tr><th scope="col">${t.account}</th><th scope="col">${t.receive}</th><th scope="col">${t.send}</th>` +
-        `<th scope="col">${t.waiting}</th><th scope="col">${t.cause}</th></tr></thead><tbody>${accounts.map((a) => row(a, t, language, now)).join('')}</tbody></table></div>`
+        `<th scope="col">${t.waiting}</th><th scope="col">${t.cause}</th></tr></thead><tbody>${worstFirst(accounts)
+          .map((a) => row(a, t, language, now))
+          .join('')}</tbody></table></div>`
   return `<!doctype html>
 <html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="10"><meta name="color-scheme" content="light dark">
+<meta name="color-scheme" content="light dark">
 <title>${facts.healthy ? '✔' : '✋'} ${t.title}</title><link rel="stylesheet" href="/status.css"></head>
 <body><header><h1>${t.title}</h1><nav><a href="/queues" title="${t.queueHint} ${escape(facts.queuePasswordFile)}">${t.queues}</a>
 <a href="/?lang=${other}" lang="${other}" hreflang="${other}">${t.other}</a></nav></header>
 <main><p class="verdict ${facts.healthy ? 'ok' : 'blocked'}">${escape(facts.verdict)}</p>
 ${body}</main>
-<footer>${t.asOf} ${time(now, language)} · Poststelle ${escape(facts.version)}</footer></body></html>
+<footer>${t.asOf} ${time(now, language)} · <a href="/?lang=${language}">${t.reload}</a> · Poststelle ${escape(facts.version)}</footer></body></html>
 `
 }
 
@@ -103,8 +107,8 @@ function row(
   const name = label === '' ? '' : `<small>${escape(label)}</small>`
   const oldest = waiting.oldestAt ? `<small>${t.oldest} ${ago(waiting.oldestAt, now, language)}</small>` : ''
   return (
-    `<tr><th scope="row">${escape(email)}${name}</th><td>${lamp(receive, t, language, now)}</td><td>${lamp(send, t, language, now)}</td>` +
-    `<td class="number">${waiting.count}${oldest}</td><td>${causes(flags, t, language, now)}</td></tr>`
+    `<tr><th scope="row">${escape(email)}${name}</th><td data-name="${t.receive}">${lamp(receive, t, language, now)}</td>` +
+    `<td data-name="${t.send}">${lamp(send, t, language, now)}</td><td class="number" data-name="${t.waiting}">${waiting.count}${oldest}</td><td>${causes(flags, t, language, now)}</td></tr>`
   )
 }
 
@@ -178,5 +182,10 @@ small { display: block; color: var(--quiet); font-weight: 400 } .cause small { d
 .cause { max-width: 34rem } .cause + .cause { margin-top: .8rem } .cause p { margin: .2rem 0 } .cause ol { margin: .3rem 0; padding-left: 1.3rem }
 code { font-size: .86em; overflow-wrap: anywhere }
 summary { cursor: pointer; color: var(--link) }
+@media (max-width: 48rem) {
+  thead { display: none } table, tbody, tr, th, td { display: block }
+  tr { border-top: 1px solid var(--line); padding: .6rem 0 } tbody th, td { border: 0; padding: .1rem 0 } td:empty { display: none }
+  td[data-name]::before { content: attr(data-name) ': '; color: var(--quiet) } td small { display: inline; margin-left: .4em }
+}
 footer { margin-top: 1.5rem; color: var(--quiet); font-size: .9em }
 `

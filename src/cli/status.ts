@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { accountStatuses, type AccountStatus, type LampStatus } from '../db/status.ts'
 import { livingWorkers } from '../db/worker-session.ts'
 import { explain } from '../failures/catalogue.ts'
-import { judge, stateText, verdictText, type Language } from '../health/verdict.ts'
+import { judge, stateText, verdictText, worstFirst, type Language } from '../health/verdict.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { age, answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
@@ -51,14 +51,6 @@ export function statusJson(verdict: string, accounts: readonly AccountStatus[]):
   }
 }
 
-const WORST_FIRST = ['blocked', 'failing', 'late', 'new', 'ok', 'paused']
-const rank = ({ receive, send }: AccountStatus): number =>
-  Math.min(
-    ...[receive?.state, send?.state].map((state) =>
-      state === undefined ? WORST_FIRST.length : WORST_FIRST.indexOf(state),
-    ),
-  )
-
 function statusText(
   verdict: string,
   accounts: readonly AccountStatus[],
@@ -74,16 +66,12 @@ function statusText(
     : ['ACCOUNT', 'RECEIVE', 'SEND', 'WAITING', 'CAUSE']
   const lamp = (status: LampStatus | null) =>
     status ? `${stateText(status.state, language)} (${age(status.since, now)})` : '–'
-  const rows = accounts
-    .toSorted((a, b) => rank(a) - rank(b))
-    .map(({ email, receive, send, flags, waiting }) => [
-      email,
-      lamp(receive),
-      lamp(send),
-      waiting.oldestAt ? `${waiting.count} (${age(waiting.oldestAt, now)})` : '0',
-      [...new Set(flags.map(({ flag }) => flag))]
-        .map((flag) => `${explain(flag, language).label} [${flag}]`)
-        .join(', '),
-    ])
+  const rows = worstFirst(accounts).map(({ email, receive, send, flags, waiting }) => [
+    email,
+    lamp(receive),
+    lamp(send),
+    waiting.oldestAt ? `${waiting.count} (${age(waiting.oldestAt, now)})` : '0',
+    [...new Set(flags.map(({ flag }) => flag))].map((flag) => `${explain(flag, language).label} [${flag}]`).join(', '),
+  ])
   return `${verdict}\n\n${table([head, ...rows], Math.max(width, 80))}`
 }

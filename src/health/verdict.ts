@@ -24,6 +24,17 @@ export function judge(accounts: readonly Lamps[], workerAlive: boolean): Verdict
   return noted > 0 ? { kind: 'notes', accounts: noted } : { kind: 'well' }
 }
 
+const WORST_FIRST = ['blocked', 'failing', 'late', 'new', 'ok', 'paused']
+
+/** Accounts in trouble on top, otherwise in the order given. */
+export function worstFirst<A extends Lamps>(accounts: readonly A[]): A[] {
+  const rank = ({ receive, send }: A): number =>
+    Math.min(
+      ...[receive?.state, send?.state].map((s) => (s === undefined ? WORST_FIRST.length : WORST_FIRST.indexOf(s))),
+    )
+  return accounts.toSorted((a, b) => rank(a) - rank(b))
+}
+
 export function verdictText(verdict: Verdict, language: Language): string {
   const german = language === 'de'
   switch (verdict.kind) {
