@@ -122,22 +122,17 @@ export async function releaseLane(tx: DbOrTx, lease: Lease, dueAt: Date | null):
 }
 
 /** The job that was on its way does nothing: the next tick may send another. */
-export async function forgetDispatch(db: Db, lane: Lane): Promise<void> {
-  await db
-    .updateTable('lanes')
-    .set({ dispatched_until: null })
-    .where('account_id', '=', lane.accountId)
-    .where('lane', '=', lane.lane)
-    .execute()
-}
+export const forgetDispatch = (db: Db, lane: Lane): Promise<void> => setLane(db, lane, { dispatched_until: null })
 
-export async function parkLane(tx: DbOrTx, lane: Lane, until: Date | null): Promise<void> {
-  await tx
-    .updateTable('lanes')
-    .set({ parked_until: until })
-    .where('account_id', '=', lane.accountId)
-    .where('lane', '=', lane.lane)
-    .execute()
+export const parkLane = (tx: DbOrTx, lane: Lane, until: Date | null): Promise<void> =>
+  setLane(tx, lane, { parked_until: until })
+
+async function setLane(
+  db: DbOrTx,
+  { accountId, lane }: Lane,
+  columns: { dispatched_until: null } | { parked_until: Date | null },
+): Promise<void> {
+  await db.updateTable('lanes').set(columns).where('account_id', '=', accountId).where('lane', '=', lane).execute()
 }
 
 /** Kinds of lane of which at least one has been due for that long without anybody working on it. */

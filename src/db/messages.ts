@@ -2,6 +2,7 @@
 
 import { sql } from 'kysely'
 import type pg from 'pg'
+import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { holdLeaseOn, type Lease } from './lanes.ts'
@@ -10,7 +11,7 @@ import type { LedgerKey } from './maildrops.ts'
 /** Largest piece of a message in one row. */
 export const CHUNK_BYTES = 256 * 1024
 
-export interface NewMessage extends LedgerKey {
+export interface NewMessage extends LedgerKey, Summary {
   /** Set where the body was spooled before. */
   readonly spooledAs: number | undefined
   /** The whole body, where it was not spooled. */
@@ -19,12 +20,6 @@ export interface NewMessage extends LedgerKey {
   readonly sha256: Buffer
   /** There is a ledger row that says it was skipped. */
   readonly skippedBefore: boolean
-  readonly internetMessageId: string | null
-  readonly dateAt: Date | null
-  readonly fromAddress: string | null
-  readonly fromName: string | null
-  readonly toAddresses: string | null
-  readonly subject: string | null
 }
 
 /**

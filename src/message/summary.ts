@@ -2,15 +2,7 @@
 // null, and the raw bytes stay the truth. Full parsing is another, failable step.
 
 import libmime from 'libmime'
-
-export interface Summary {
-  readonly internetMessageId: string | null
-  readonly dateAt: Date | null
-  readonly fromAddress: string | null
-  readonly fromName: string | null
-  readonly toAddresses: string | null
-  readonly subject: string | null
-}
+import type { Summary } from '../base/summary.ts'
 
 /** No header of interest begins later; a longer header block is cut there. */
 export const HEADER_LIMIT_BYTES = 64 * 1024
