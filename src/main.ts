@@ -6,6 +6,9 @@ import type { Terminal } from './cli/installation.ts'
 import { runProgram } from './cli/program.ts'
 import { openInstallation, startService, VERSION } from './compose.ts'
 
+/** Ctrl-C under npm comes twice, from the terminal and from npm: what follows that closely is not impatience. */
+const SAME_SIGNAL_MS = 1_500
+
 const terminal: Terminal = {
   isTTY: process.stdout.isTTY ?? false,
   get columns() {
@@ -20,12 +23,14 @@ const terminal: Terminal = {
   },
   stopSignal: () =>
     new Promise((resolve) => {
+      let firstAt: number | undefined
       const stop = (signal: NodeJS.Signals): void => {
+        firstAt ??= performance.now()
         resolve(signal)
-        process.on(signal, () => process.exit(1))
+        if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(1)
       }
-      process.once('SIGINT', stop)
-      process.once('SIGTERM', stop)
+      process.on('SIGINT', stop)
+      process.on('SIGTERM', stop)
     }),
 }
 

@@ -36,9 +36,20 @@ export function openDatabase(url: string, options: { max: number; onIdleError?: 
     keepAlive: true,
     connectionTimeoutMillis: 15_000,
   })
-  pool.on('error', (error) => options.onIdleError?.(error)) // an idle connection broke: the pool makes another
+  let closing = false
+  // an idle connection broke: the pool makes another
+  pool.on('error', (error) => {
+    if (!closing) options.onIdleError?.(error)
+  })
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }).withSchema('poststelle')
-  return { db, pool, close: () => db.destroy() }
+  return {
+    db,
+    pool,
+    close: () => {
+      closing = true
+      return db.destroy()
+    },
+  }
 }
 
 /** One line about a database that cannot be reached; never repeats the URL, which may hold a password. */

@@ -155,12 +155,16 @@ export interface WorkerRow {
   readonly seenAt: Date
 }
 
-/** Workers whose heartbeat is younger than the life of a lease. */
+/** Workers whose connection lives and whose heartbeat is younger than the life of a lease. */
 export async function livingWorkers(db: Db): Promise<WorkerRow[]> {
   const rows = await db
     .selectFrom('workers')
     .select(['id', 'host', 'pid', 'roles', 'seen_at'])
     .where(sql<boolean>`seen_at > now() - ${LEASE_SECONDS} * interval '1 second'`)
+    .where(
+      sql<boolean>`exists (select from pg_locks l where l.locktype = 'advisory' and l.classid = ${LOCK_CLASS} and l.objid = workers.id
+        and l.database = (select d.oid from pg_database d where d.datname = current_database()))`,
+    )
     .orderBy('id')
     .execute()
   return rows.map(({ seen_at, ...row }) => ({ ...row, seenAt: seen_at }))

@@ -65,6 +65,7 @@ describe('the demo', () => {
     const next = startCommand(['demo', '--seconds', '60'], { env })
     await Promise.all([next.until(/mail stored: \d/), next.until(/mail handed over: \d/)])
     next.child.kill('SIGINT')
+    next.child.kill('SIGINT') // under npm, Ctrl-C comes twice
     expect((await next.ended()).code).toBe(0)
     expect(processesOf(folder)).toEqual([])
   })
