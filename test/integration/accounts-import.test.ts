@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { importAccounts } from '../../src/accounts/import.ts'
 import { parseAccounts } from '../../src/accounts/settings.ts'
-import { openCredential } from '../../src/credentials/sealed.ts'
+import { openCredential, sealCredential } from '../../src/credentials/sealed.ts'
 import { loadGrant, storeToken } from '../../src/db/grants.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 
@@ -51,7 +51,6 @@ describe('importing accounts', () => {
     const [{ id } = { id: 0 }] = await house.importAccounts([oauthAccount('rot@example.test')])
     const grant = await loadGrant(house.db, id)
     if (!grant) throw new Error('no grant')
-    const { sealCredential } = await import('../../src/credentials/sealed.ts')
     const rotated = { given: { refreshToken: 'canary-refresh' }, current: { refreshToken: 'rotated' } }
     await house.db.transaction().execute((tx) =>
       storeToken(tx, grant, {
