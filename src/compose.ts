@@ -20,6 +20,7 @@ export const VERSION = (
 ).version
 
 const POOL_MAX = 24
+const QUIET_MS = 5_000
 
 export interface InstallationOptions {
   /** 'up': missing migrations are applied. 'require': they are an error. 'leave': whoever asks looks himself. */
@@ -38,7 +39,7 @@ export async function openInstallation(
   const databaseUrl = config.databaseUrl ?? embedded?.url ?? ''
   const database = openDatabase(databaseUrl, {
     max: POOL_MAX,
-    onIdleError: (error) => log.warn(`a database connection broke: ${error.message}`),
+    onIdleError: notTwice((message) => log.warn(`a database connection broke: ${message}`)),
   })
   const net = createNet({
     allowPrivate: config.egressAllow,
@@ -84,6 +85,18 @@ async function openEmbedded(config: Config, exclusive: boolean): Promise<Embedde
   return server
 }
 
+/** Many connections break at once: what was said within the last seconds is not said again. */
+function notTwice(say: (message: string) => void): (error: Error) => void {
+  const saidAt = new Map<string, number>()
+  return ({ message }) => {
+    const now = performance.now()
+    if (now - (saidAt.get(message) ?? -Infinity) < QUIET_MS) return
+    if (saidAt.size > 100) saidAt.clear()
+    saidAt.set(message, now)
+    say(message)
+  }
+}
+
 /** Starts the roles of this process. Ends them in reverse order. Loads what only a service needs: commands start faster. */
 export async function startService(
   house: Installation,
@@ -92,11 +105,10 @@ export async function startService(
 ): Promise<Service> {
   const { config, log } = house
   const { openQueues } = await import('./jobs/queues.ts')
-  let lastProblem = ''
-  const queues = await openQueues({ databaseUrl: house.databaseUrl, redisUrl: config.redisUrl }, (error) => {
-    if (error.message !== lastProblem) log.warn(`the queue has trouble: ${error.message}`)
-    lastProblem = error.message
-  })
+  const queues = await openQueues(
+    { databaseUrl: house.databaseUrl, redisUrl: config.redisUrl },
+    notTwice((message) => log.warn(`the queue has trouble: ${message}`)),
+  )
   const stops: (() => Promise<void>)[] = [() => queues.close()]
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end()

@@ -37,6 +37,9 @@ const terminal: Terminal = {
 // a reader that has gone away (`poststelle status | head`) is no fault
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
+/** What is open after that, such as a connection to a queue that is away, is not waited for. */
+const LINGER_MS = 2_000
+
 process.exitCode = await runProgram(process.argv.slice(2), {
   version: VERSION,
   terminal,
@@ -45,3 +48,5 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   openInstallation,
   startService,
 })
+
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -3,7 +3,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { LANGUAGES, judge, verdictText, type Language } from '../health/verdict.ts'
 import { errorCode, UserError } from '../base/failure.ts'
-import type { Clock } from '../base/clock.ts'
+import { atMost, type Clock } from '../base/clock.ts'
 import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Db } from '../db/database.ts'
@@ -14,6 +14,8 @@ import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
 import { Access, loadPassword } from './access.ts'
 import { addQueueBoard } from './queue-board.ts'
 import { PAGE_POLICY, STATUS_CSS, statusPage } from './status-page.ts'
+
+const CLOSE_MS = 3_000
 
 export interface ApiOptions {
   readonly config: Config
@@ -63,7 +65,7 @@ export async function startApi(o: ApiOptions): Promise<Api> {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}/`,
     stop: async () => {
       await app.close()
-      await Promise.all(queues.map((queue) => queue.close()))
+      await atMost(CLOSE_MS, Promise.all(queues.map((queue) => queue.close())))
     },
   }
 }

@@ -1,5 +1,7 @@
 // Time as an argument: whoever computes with time gets a clock, so that tests can turn it.
 
+import { setTimeout as pause } from 'node:timers/promises'
+
 export interface Clock {
   now(): Date
 }
@@ -12,3 +14,13 @@ export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
 export const later = (from: Date, ms: number): Date => new Date(from.getTime() + ms)
+
+/** Waits no longer than that; what fails meanwhile was on its way out anyway. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController()
+  await Promise.race([
+    work.catch(() => undefined),
+    pause(ms, undefined, { signal: timer.signal }).catch(() => undefined),
+  ])
+  timer.abort()
+}

@@ -37,8 +37,7 @@ export function openDatabase(url: string, options: { max: number; onIdleError?: 
     connectionTimeoutMillis: 15_000,
   })
   let closing = false
-  // an idle connection broke: the pool makes another
-  pool.on('error', (error) => {
+  surviveBrokenConnections(pool, (error) => {
     if (!closing) options.onIdleError?.(error)
   })
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }).withSchema('poststelle')
@@ -50,6 +49,15 @@ export function openDatabase(url: string, options: { max: number; onIdleError?: 
       return db.destroy()
     },
   }
+}
+
+/**
+ * A connection that breaks between two statements says so by an event, and an event nobody listens to ends the process. The
+ * pool listens only to those that lie idle; the statement that comes next on the others fails by itself.
+ */
+export function surviveBrokenConnections(pool: pg.Pool, onBroken: (error: Error) => void): void {
+  pool.on('error', onBroken)
+  pool.on('connect', (client) => client.on('error', () => undefined))
 }
 
 /** One line about a database that cannot be reached; never repeats the URL, which may hold a password. */

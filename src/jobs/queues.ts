@@ -6,6 +6,7 @@ import {
   createRedisBackend,
   runMigrations,
   withBackend,
+  type PostgresConnectionOptions,
   type Processor,
   type Queue,
   type Worker,
@@ -13,6 +14,7 @@ import {
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { errorText, UserError } from '../base/failure.ts'
+import { surviveBrokenConnections } from '../db/database.ts'
 
 export const QUEUE_NAMES = ['token-refresh', 'maildrop-poll', 'outbox-drain'] as const
 export type QueueName = (typeof QUEUE_NAMES)[number]
@@ -61,21 +63,24 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
     await client.end()
   }
   const { Queue, Worker } = withBackend(createPostgresBackend)
-  const connection = { connectionString, keepAlive: true }
+  // one pool for all: a listening connection for every queue and worker of this process, and some for their statements
+  const pool = new pg.Pool({ connectionString, keepAlive: true, max: 24, options: '-c search_path=bullmq,public' })
+  surviveBrokenConnections(pool, onError)
+  const connection = pool as unknown as PostgresConnectionOptions // its own type of a pool asks for an index signature
   return {
     backend: 'postgres',
     queue: (name) => {
-      const queue = new Queue<LaneJob, string>(name, { connection: { ...connection, max: 2 }, defaultJobOptions: KEPT })
+      const queue = new Queue<LaneJob, string>(name, { connection, defaultJobOptions: KEPT })
       queue.on('error', onError)
       return queue as unknown as LaneQueue
     },
     worker: (name, processor, { concurrency }) => {
-      const settings = { ...workerTimes, concurrency, connection: { ...connection, max: 4 } }
+      const settings = { ...workerTimes, concurrency, connection }
       const worker = new Worker<LaneJob, string>(name, processor, settings)
       worker.on('error', onError)
       return worker as unknown as LaneWorker
     },
-    close: async () => undefined,
+    close: () => pool.end(),
   }
 }
 

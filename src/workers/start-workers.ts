@@ -1,7 +1,8 @@
 // The worker role of a process: its presence in the database, the dispatcher, and a BullMQ worker for each kind of job.
 
+import { setTimeout as pause } from 'node:timers/promises'
+import { atMost, type Clock } from '../base/clock.ts'
 import { Stopping } from '../base/failure.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
@@ -12,6 +13,10 @@ import type { Vault } from '../secrets/vault.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { runWorker, type RunningWorker } from './run-worker.ts'
 import { Watchdog } from './watchdog.ts'
+
+const DRAIN_MS = 75_000
+const LOOK_MS = 20
+const CLOSE_MS = 3_000
 
 export interface WorkerOptions {
   readonly database: Database
@@ -71,9 +76,17 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       watchdog.stop()
       await dispatcher.stop()
       stopping.abort(new Stopping('the service is stopping'))
-      await Promise.all(workers.map(({ worker }) => worker.close()))
+      await untilIdle(workers)
+      // the queue's own farewell: it would wait for ever for a backend that is away
+      await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
       await session.close()
-      await Promise.all([...queues.values()].map((queue) => queue.close()))
+      await atMost(CLOSE_MS, Promise.all([...queues.values()].map((queue) => queue.close())))
     },
   }
+}
+
+/** What is behind its point of no return is waited for; whatever takes longer is found uncertain by the next worker. */
+async function untilIdle(workers: readonly RunningWorker[]): Promise<void> {
+  const end = performance.now() + DRAIN_MS
+  while (workers.some(({ progress }) => progress.active > 0) && performance.now() < end) await pause(LOOK_MS)
 }

@@ -122,6 +122,24 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
     expect(new Set(arrivals('flushed')).size).toBe(40)
   })
 
+  test('every database connection is cut, and the queue server is gone for a while: the work goes on by itself', async () => {
+    world.fill(5, 2_000)
+    const submitting = submitAll('outage', 5).catch(() => undefined) // refused with its connection: the application is told
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`.execute(
+      house.db,
+    )
+    await submitting
+    if (redis) {
+      await redis.stop()
+      redis = await startRedis({ port: redis.port })
+    }
+    // each message has its key: what was accepted before its connection broke is not accepted twice
+    await expect.poll(() => submitAll('outage', 5).then(() => 'accepted', String), WAIT).toBe('accepted')
+    await expect.poll(() => counts().catch(String), WAIT).toEqual({ stored: 140, twice: 0, sent: 100, waiting: 0 })
+    await expect.poll(() => new Set(arrivals('outage')).size, WAIT).toBe(20)
+    expect(arrivals('outage')).toHaveLength(20)
+  })
+
   test('stopping gives every lease back and ends every connection of the queues; the next start goes on', async () => {
     await submitAll('stopped', 5)
     await service.stop()
@@ -130,7 +148,7 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
     }>`select count(*) as n from poststelle.lanes where lease_token is not null`.execute(house.db)
     expect(rows[0]?.n).toBe(0)
     service = await start()
-    await expect.poll(counts, WAIT).toMatchObject({ sent: 100, waiting: 0 })
+    await expect.poll(counts, WAIT).toMatchObject({ sent: 120, waiting: 0 })
     await expect.poll(() => new Set(arrivals('stopped')).size, WAIT).toBe(20)
     expect(arrivals('stopped')).toHaveLength(20)
   })

@@ -10,9 +10,10 @@ export interface TestRedis {
   stop(): Promise<void>
 }
 
-export async function startRedis(o: { evicting?: boolean } = {}): Promise<TestRedis> {
+/** `port`: that of one that was stopped, to bring it back. */
+export async function startRedis(o: { evicting?: boolean; port?: number } = {}): Promise<TestRedis> {
   const folder = tempFolder('redis')
-  const port = await freePort()
+  const port = o.port ?? (await freePort())
   const policy = o.evicting ? 'allkeys-lru' : 'noeviction'
   const settings = {
     port: String(port),
