@@ -12,7 +12,7 @@ const SAME_SIGNAL_MS = 1_500
 const terminal: Terminal = {
   isTTY: process.stdout.isTTY ?? false,
   get columns() {
-    return process.stdout.columns ?? 120
+    return process.stdout.columns || 120 // 0: a terminal that does not know its size
   },
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),

@@ -10,11 +10,12 @@ import {
   saveAccount,
   setClientSecret,
   wakeClientAccounts,
+  type Account,
   type AccountColumns,
 } from '../db/accounts.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
 import { wakeNow } from '../db/lanes.ts'
-import { loadMaildrop } from '../db/maildrops.ts'
+import { loadMaildrop, type Maildrop } from '../db/maildrops.ts'
 import type { Credential } from '../oauth/token.ts'
 import { providerOf } from '../oauth/provider-presets.ts'
 import type { Vault } from '../secrets/vault.ts'
@@ -54,34 +55,46 @@ export async function importAccounts(
 async function importAccount(tx: Tx, vault: Vault, settings: AccountSettings): Promise<ImportedAccount> {
   const notes = [...settings.notes]
   const columns = await toColumns(tx, vault, settings, notes)
-  const { id, created, before } = await saveWithBefore(tx, settings, columns)
-  const given = givenCredential(settings)
-  const grant = created ? undefined : await loadGrant(tx, id)
-  // the same secret again must not overwrite what has been rotated since
-  const sameSecret = grant !== undefined && JSON.stringify(openCredential(vault, grant).given) === JSON.stringify(given)
-  if (!sameSecret) await replaceCredential(tx, id, sealCredential(vault, id, { given, current: given }))
-  const change: ImportChange = created
-    ? 'created'
-    : sameSecret && before === (await fingerprint(tx, id))
-      ? 'unchanged'
-      : 'changed'
+  const existing = await accountIdByEmail(tx, settings.email)
+  const before = existing === undefined ? undefined : await snapshot(tx, existing)
+  const id = await saveAccount(tx, columns, settings)
+  const after = await snapshot(tx, id)
+  const keptAsItWas = await saveCredential(tx, vault, id, givenCredential(settings), before?.account, after.account)
+  if (!before) return { id, email: settings.email, change: 'created', notes }
+  const change: ImportChange = keptAsItWas && JSON.stringify(before) === JSON.stringify(after) ? 'unchanged' : 'changed'
   if (change === 'changed') await wakeNow(tx, id, ['receive', 'send', 'token'])
   return { id, email: settings.email, change, notes }
 }
 
-async function saveWithBefore(tx: Tx, settings: AccountSettings, columns: AccountColumns) {
-  const existing = await accountIdByEmail(tx, settings.email)
-  const before = existing === undefined ? undefined : await fingerprint(tx, existing)
-  const saved = await saveAccount(tx, columns, settings)
-  return { ...saved, before }
+/** All settings, to tell what an import changes. */
+async function snapshot(tx: Tx, id: number): Promise<{ account: Account | undefined; maildrop: Maildrop | undefined }> {
+  return { account: await loadAccount(tx, id), maildrop: await loadMaildrop(tx, id) }
 }
 
-/** All settings as one text, to tell whether an import changes anything. */
-async function fingerprint(tx: Tx, id: number): Promise<string> {
-  const account = await loadAccount(tx, id)
-  const maildrop = await loadMaildrop(tx, id)
-  return JSON.stringify({ ...account, interval: maildrop?.pollIntervalSeconds, days: maildrop?.deleteAfterDays })
+/**
+ * The same secret again must not overwrite what it has been rotated to since; but what was rotated at one app registration is
+ * worth nothing at another. Returns whether the grant was left as it was.
+ */
+async function saveCredential(
+  tx: Tx,
+  vault: Vault,
+  id: number,
+  given: Credential,
+  before: Account | undefined,
+  after: Account | undefined,
+): Promise<boolean> {
+  const grant = before && (await loadGrant(tx, id))
+  const stored = grant && openCredential(vault, grant)
+  const sameSecret = stored !== undefined && JSON.stringify(stored.given) === JSON.stringify(given)
+  const sameAuth = JSON.stringify(before?.auth) === JSON.stringify(after?.auth)
+  if (sameSecret && sameAuth) return true
+  const current = sameSecret && clientOf(before) === clientOf(after) ? stored.current : given
+  await replaceCredential(tx, id, sealCredential(vault, id, { given, current }))
+  return false
 }
+
+const clientOf = (account: Account | undefined): number | undefined =>
+  account?.auth.type === 'oauth2' ? account.auth.client.id : undefined
 
 function givenCredential({ auth }: AccountSettings): Credential {
   if (auth.type === 'password') return { password: auth.password }

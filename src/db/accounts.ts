@@ -180,12 +180,12 @@ export type AccountColumns = Pick<
   | 'oauth_scope'
 > & { label: string; is_default: boolean }
 
-/** Writes settings by e-mail address, and the rows every account has. `created` tells a new one from a changed one. */
+/** Writes settings by e-mail address, and the rows every account has. Returns the account's id. */
 export async function saveAccount(
   tx: Tx,
   columns: AccountColumns,
   maildrop: { pollIntervalSeconds: number; deleteAfterDays: number | null },
-): Promise<{ id: number; created: boolean }> {
+): Promise<number> {
   if (columns.is_default)
     await tx.updateTable('accounts').set({ is_default: false }).where('is_default', '=', true).execute()
   const existing = await accountIdByEmail(tx, columns.email)
@@ -206,7 +206,7 @@ export async function saveAccount(
   await sql`insert into poststelle.account_health (account_id, direction) values (${id}, 'receive'), (${id}, 'send')
     on conflict do nothing`.execute(tx)
   await saveLanes(tx, id, columns)
-  return { id, created: existing === undefined }
+  return id
 }
 
 /** A lane exists for what the account can do, and only for that. */

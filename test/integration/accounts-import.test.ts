@@ -67,11 +67,32 @@ describe('importing accounts', () => {
     expect(replaced && openCredential(house.vault, replaced).current).toEqual({ refreshToken: 'fresh' })
   })
 
+  test('at another token endpoint the credential begins anew: what was rotated elsewhere is worth nothing there', async () => {
+    const [{ id } = { id: 0 }] = await house.importAccounts([oauthAccount('moved@example.test')])
+    const grant = await loadGrant(house.db, id)
+    if (!grant) throw new Error('no grant')
+    const rotated = { given: { refreshToken: 'canary-refresh' }, current: { refreshToken: 'rotated' } }
+    const sealed = {
+      credentialSealed: sealCredential(house.vault, id, rotated),
+      accessTokenSealed: 'x',
+      accessExpiresAt: new Date(),
+    }
+    await house.db.transaction().execute((tx) => storeToken(tx, grant, sealed))
+    const elsewhere = 'https://login.microsoftonline.com/fabrikam/oauth2/v2.0/token'
+    const [imported] = await house.importAccounts([oauthAccount('moved@example.test', { token_endpoint: elsewhere })])
+    expect(imported?.change).toBe('changed')
+    const moved = await loadGrant(house.db, id)
+    expect(moved && openCredential(house.vault, moved).current).toEqual({ refreshToken: 'canary-refresh' })
+    expect(moved?.accessTokenSealed).toBeNull()
+  })
+
   test('an app registration is shared; its new secret is stored once and said to concern all', async () => {
     await house.importAccounts([oauthAccount('s1@example.test'), oauthAccount('s2@example.test')])
     const [imported] = await house.importAccounts([oauthAccount('s1@example.test', { client_secret: 'next-secret' })])
     expect(imported?.notes.join()).toMatch(/shared by \d+ accounts of this app registration/)
-    const { rows } = await sql<{ n: number }>`select count(*) as n from poststelle.oauth_clients`.execute(house.db)
+    const { rows } = await sql<{
+      n: number
+    }>`select count(*) as n from poststelle.oauth_clients where token_endpoint like '%/contoso/%'`.execute(house.db)
     expect(rows).toEqual([{ n: 1 }])
   })
 
