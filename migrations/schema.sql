@@ -212,8 +212,10 @@ CREATE TABLE poststelle.maildrops (
     delete_after_days integer,
     login_delay_seconds integer DEFAULT 0 NOT NULL,
     last_poll_at timestamp with time zone,
-    last_stat_count bigint,
-    last_stat_size_bytes bigint,
+    listed_at timestamp with time zone,
+    listed_count bigint,
+    listed_size_bytes bigint,
+    listed_last_uidl text,
     CONSTRAINT maildrops_delete_after_days_check CHECK ((delete_after_days >= 0)),
     CONSTRAINT maildrops_poll_interval_seconds_check CHECK (((poll_interval_seconds >= 1) AND (poll_interval_seconds <= 86400)))
 );
@@ -575,6 +577,7 @@ CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (ac
 CREATE INDEX lanes_due ON poststelle.lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
 CREATE INDEX maildrop_uidls_on_server ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE (state = ANY (ARRAY['stored'::text, 'delete_intent'::text]));
+CREATE INDEX maildrop_uidls_skipped ON poststelle.maildrop_uidls USING btree (account_id) WHERE (state = 'skipped'::text);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);

@@ -8,6 +8,19 @@ export interface Maildrop {
   readonly pollIntervalSeconds: number
   readonly deleteAfterDays: number | null
   readonly loginDelaySeconds: number
+  /** undefined: it was never listed, or something was left to do. */
+  readonly listing: Listing | undefined
+  /** The ledger has messages to delete or to try again. */
+  readonly pending: boolean
+}
+
+/** How a maildrop looked when it was last listed whole. */
+export interface Listing {
+  readonly listedAt: Date
+  readonly count: number
+  readonly sizeBytes: number
+  /** Of the highest message number; null where the maildrop was empty. */
+  readonly lastUidl: string | null
 }
 
 export interface LedgerEntry {
@@ -26,12 +39,33 @@ export interface LedgerKey {
 export const ledgerKey = (key: LedgerKey): string => `${key.uidl} ${key.ordinal}`
 
 export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maildrop | undefined> {
-  const row = await db.selectFrom('maildrops').selectAll().where('account_id', '=', accountId).executeTakeFirst()
+  const row = await db
+    .selectFrom('maildrops as d')
+    .selectAll()
+    .select(
+      sql<boolean>`exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and (u.state = 'delete_intent'
+          or u.state = 'stored' and u.stored_at <= now() - d.delete_after_days * interval '1 day'))
+        or exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.state = 'skipped')`.as(
+        'pending',
+      ),
+    )
+    .where('account_id', '=', accountId)
+    .executeTakeFirst()
   return (
     row && {
       pollIntervalSeconds: row.poll_interval_seconds,
       deleteAfterDays: row.delete_after_days,
       loginDelaySeconds: row.login_delay_seconds,
+      listing:
+        row.listed_at === null || row.listed_count === null || row.listed_size_bytes === null
+          ? undefined
+          : {
+              listedAt: row.listed_at,
+              count: row.listed_count,
+              sizeBytes: row.listed_size_bytes,
+              lastUidl: row.listed_last_uidl,
+            },
+      pending: row.pending,
     }
   )
 }
@@ -95,14 +129,16 @@ async function markUidls(
 export async function savePoll(
   tx: Tx,
   accountId: number,
-  poll: { count: number; sizeBytes: number; loginDelaySeconds: number },
+  poll: { loginDelaySeconds: number; listing: Listing | undefined },
 ): Promise<void> {
   await tx
     .updateTable('maildrops')
     .set({
       last_poll_at: sql<Date>`now()`,
-      last_stat_count: poll.count,
-      last_stat_size_bytes: poll.sizeBytes,
+      listed_at: poll.listing?.listedAt ?? null,
+      listed_count: poll.listing?.count ?? null,
+      listed_size_bytes: poll.listing?.sizeBytes ?? null,
+      listed_last_uidl: poll.listing?.lastUidl ?? null,
       login_delay_seconds: poll.loginDelaySeconds,
     })
     .where('account_id', '=', accountId)

@@ -104,8 +104,10 @@ export interface Tables {
     delete_after_days: number | null
     login_delay_seconds: Generated<number>
     last_poll_at: MaybeDate
-    last_stat_count: number | null
-    last_stat_size_bytes: number | null
+    listed_at: MaybeDate
+    listed_count: number | null
+    listed_size_bytes: number | null
+    listed_last_uidl: string | null
   }
   maildrop_uidls: {
     account_id: number

@@ -135,6 +135,12 @@ export class PopSession extends Pop3Command {
     return body ? await this.#listing('uidl', body, readUidls) : []
   }
 
+  /** Of one message; undefined where the answer makes no sense. */
+  async uidlOf(number: number): Promise<string | undefined> {
+    const { line } = await this.#wire.ask('uidl', `UIDL ${number}`)
+    return /^\+OK\s+\d+\s+(\S.*?)\s*$/i.exec(line)?.[1]
+  }
+
   async sizes(): Promise<SizeEntry[]> {
     const { body } = await this.#wire.ask('list', 'LIST', 'body')
     return body ? await this.#listing('list', body, readSizes) : []

@@ -2,14 +2,22 @@
 // Points of no return: the commit of a batch (only then may its messages be deleted) and QUIT (only its +OK deletes).
 
 import { jitter } from '../base/backoff.ts'
-import { later, SECOND_MS } from '../base/clock.ts'
+import { HOUR_MS, later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
 import { loadAccount } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
-import { intendDelete, loadLedger, loadMaildrop, markDeleted, savePoll, type Maildrop } from '../db/maildrops.ts'
+import {
+  intendDelete,
+  loadLedger,
+  loadMaildrop,
+  markDeleted,
+  savePoll,
+  type Listing,
+  type Maildrop,
+} from '../db/maildrops.ts'
 import { recordFailure, recordOk } from '../health/record.ts'
 import { PopSession } from '../pop3/session.ts'
 import { plan, type Caps, type Listed, type PlannedMessage } from './plan.ts'
@@ -28,6 +36,8 @@ export interface PollResult extends StoreCounts {
 
 /** One session takes at most this much; a maildrop with more is polled again at once, behind the others. */
 const CAPS: Caps = { messages: 5_000, bytes: 500 * 1024 * 1024 }
+
+const LIST_AT_LEAST_MS = HOUR_MS
 
 /** Never throws for what a provider does: a refusal is settled as an outcome and reported in the result. */
 export async function pollMaildrop(ctx: PollContext, lease: Lease, signal: AbortSignal): Promise<PollResult> {
@@ -66,11 +76,10 @@ export async function pollMaildrop(ctx: PollContext, lease: Lease, signal: Abort
 }
 
 interface Done {
-  readonly count: number
-  readonly sizeBytes: number
   readonly loginDelaySeconds: number
   readonly deleted: number
   readonly more: boolean
+  readonly listing: Listing | undefined
 }
 
 async function work(
@@ -81,14 +90,34 @@ async function work(
   store: MessageStore,
 ): Promise<Done> {
   const loginDelaySeconds = Number(session.capabilities.get('LOGIN-DELAY')?.[0]) || 0
-  const { count, sizeBytes } = await session.stat()
-  const listing = count === 0 ? [] : await list(session)
-  const planned = plan(listing, await loadLedger(ctx.db, lease.accountId), CAPS)
+  const stat = await session.stat()
+  const now = ctx.clock.now()
+  if (await looksUnchanged(session, maildrop, stat, now)) {
+    await session.quit()
+    return { loginDelaySeconds, deleted: 0, more: false, listing: maildrop.listing }
+  }
+  const listed = stat.count === 0 ? [] : await list(session)
+  const planned = plan(listed, await loadLedger(ctx.db, lease.accountId), CAPS)
   await retrieve(session, planned.retrieve, store)
   const remove = [...planned.remove, ...(maildrop.deleteAfterDays === 0 ? storedNow(planned.retrieve, store) : [])]
   const deleted = await removeFromServer(ctx, session, lease, remove)
   await markDeleted(ctx.db, lease.accountId, planned.gone)
-  return { count, sizeBytes, loginDelaySeconds, deleted, more: planned.more }
+  const complete = !planned.more && remove.length === 0 && store.counts.skipped === 0
+  const lastUidl = listed.toSorted((a, b) => a.number - b.number).at(-1)?.uidl ?? null
+  const listing = complete ? { listedAt: now, ...stat, lastUidl } : undefined
+  return { loginDelaySeconds, deleted, more: planned.more, listing }
+}
+
+/** Number, size and newest UIDL are as they were: then a listing of thousands would tell nothing. Hourly it is asked for anyway. */
+async function looksUnchanged(
+  session: PopSession,
+  { listing, pending }: Maildrop,
+  stat: { count: number; sizeBytes: number },
+  now: Date,
+): Promise<boolean> {
+  if (!listing || pending || now.getTime() - listing.listedAt.getTime() > LIST_AT_LEAST_MS) return false
+  if (stat.count !== listing.count || stat.sizeBytes !== listing.sizeBytes) return false
+  return stat.count === 0 || (await session.uidlOf(stat.count)) === listing.lastUidl
 }
 
 async function list(session: PopSession): Promise<Listed[]> {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pollMaildrop, type PollResult } from '../../src/retrieval/poll-maildrop.ts'
@@ -74,6 +75,36 @@ describe('receiving from a real Dovecot', () => {
       to_addresses: 'plain1@example.test',
       date_at: new Date('2026-11-23T10:00:00Z'),
     })
+  })
+
+  test('an unchanged maildrop is not listed again; one message in the place of another is noticed', async () => {
+    const email = 'plain1@example.test'
+    const poll1 = await poll(email)
+    const row = () =>
+      house.db
+        .selectFrom('maildrops')
+        .selectAll()
+        .where('account_id', '=', ids.get(email) ?? 0)
+        .executeTakeFirstOrThrow()
+    const before = await row()
+    expect(poll1.stored).toBe(0)
+    expect(before.listed_count).toBe(31)
+    await poll(email)
+    expect((await row()).listed_at).toEqual(before.listed_at)
+    const files = world.dovecot.stored(email)
+    const last = files.at(-1)
+    if (!last) throw new Error('no message')
+    const twin = sampleMessage(email, 31, 500)
+    rmSync(last.path)
+    world.dovecot.deliver(email, twin)
+    expect(twin.length).toBe(last.sizeBytes)
+    expect(await poll(email)).toMatchObject({ stored: 1 })
+    expect((await row()).listed_at).not.toEqual(before.listed_at)
+    await sql`update poststelle.maildrops set listed_at = now() - interval '61 minutes' where account_id = ${ids.get(email)}`.execute(
+      house.db,
+    )
+    await poll(email)
+    expect(Date.now() - ((await row()).listed_at?.getTime() ?? 0)).toBeLessThan(60_000)
   })
 
   test('a deletion policy removes from the server what is stored, and only then', async () => {

@@ -255,6 +255,16 @@ describe('the commands of a session', () => {
     expect([stat.count, sizes.length, uidls.length]).toEqual([2, 2, 2])
   })
 
+  test.each([
+    ['+OK 2 b~2', 'b~2'],
+    ['+OK 2 with a blank ', 'with a blank'],
+    ['+OK', undefined],
+    ['+OK nonsense', undefined],
+  ])('the UIDL of one message is read from %s', async (reply, uidl) => {
+    const { session } = await open({ messages, answer: (line) => (line === 'UIDL 2' ? reply : undefined) })
+    expect(await session.uidlOf(2)).toBe(uidl)
+  })
+
   test('UIDL or LIST answered with -ERR is a failure that says so', async () => {
     const { session } = await open({ answer: (line) => (/UIDL|LIST/.test(line) ? '-ERR unknown command' : undefined) })
     expect(await failureOf(session.uidls())).toMatchObject({ flag: 'uidl_not_supported', step: 'uidl' })
