@@ -54,6 +54,30 @@ export async function large(args: readonly string[]): Promise<void> {
   })
 }
 
+/** Polls of maildrops in which nothing has changed: the price of ten thousand quiet mailboxes. */
+export async function idle(args: readonly string[]): Promise<void> {
+  const [messages = 1_000, polls = 200] = args.map(Number)
+  await inWorld(4, async (world, house, ids) => {
+    for (const email of world.emails) {
+      for (let i = 1; i <= messages; i++) world.dovecot.deliver(email, sampleMessage(email, i, 300))
+      await house.poll(ids.get(email) ?? 0)
+      await house.poll(ids.get(email) ?? 0)
+    }
+    const cpu = process.cpuUsage()
+    const started = performance.now()
+    const each = async (email: string): Promise<void> => {
+      for (let i = 0; i < polls / world.emails.length; i++) await house.poll(ids.get(email) ?? 0)
+    }
+    await Promise.all(world.emails.map(each))
+    const seconds = (performance.now() - started) / 1000
+    const { user, system } = process.cpuUsage(cpu)
+    report(`idle poll of ${messages} messages, ${world.emails.length} at once`, {
+      'our CPU ms/poll': ((user + system) / 1000 / polls).toFixed(2),
+      'polls/s': Math.round(polls / seconds),
+    })
+  })
+}
+
 async function inWorld(
   accounts: number,
   work: (world: MailWorld, house: BenchHouse, ids: Map<string, number>) => Promise<void>,
