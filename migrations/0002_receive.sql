@@ -75,7 +75,7 @@ create table poststelle.message_spools (
 );
 
 create function poststelle.delete_message_bodies() returns trigger
-  language plpgsql set search_path = pg_catalog as $$
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   delete from poststelle.message_bodies b using old_messages m where b.message_id = m.id;
   return null;

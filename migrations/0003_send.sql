@@ -33,6 +33,8 @@ create unique index outbound_messages_idempotency on poststelle.outbound_message
   where idempotency_key is not null;
 create index outbound_messages_due on poststelle.outbound_messages (account_id, next_attempt_at)
   where state in ('scheduled', 'queued', 'deferred', 'uncertain') and next_attempt_at is not null;
+create index outbound_messages_order on poststelle.outbound_messages (account_id, priority desc, next_attempt_at, id)
+  where state in ('scheduled', 'queued', 'deferred', 'uncertain') and next_attempt_at is not null;
 create index outbound_messages_sending on poststelle.outbound_messages (account_id) where state = 'sending';
 create index outbound_messages_open on poststelle.outbound_messages (account_id, created_at) where finished_at is null;
 create index outbound_messages_by_account on poststelle.outbound_messages (account_id, id);

@@ -1,6 +1,9 @@
 -- What the business application may use: functions and views, through a role that can do nothing else. docs/sql.md explains
 -- every column; these names are a contract.
 
+-- pg_temp stands last in every search_path: where it is not named, types are looked for there first, and a type of the
+-- caller's own would run its checks with our rights.
+
 do $$
 begin
   create role poststelle_app nologin;
@@ -11,7 +14,7 @@ exception
 end $$;
 
 create function poststelle.check_address(field text, address text) returns text
-  language plpgsql immutable set search_path = pg_catalog as $$
+  language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   if address is null or address !~ '^[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,64}@[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,255}$' then
     raise exception using errcode = 'invalid_parameter_value',
@@ -21,7 +24,7 @@ begin
 end $$;
 
 create function poststelle.account_id(account text) returns bigint
-  language plpgsql stable set search_path = pg_catalog as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare found_id bigint;
 begin
   if account is null then
@@ -41,7 +44,7 @@ end $$;
 
 -- Undeclared 8-bit text, given byte by byte: UTF-8 where it is valid, else as it stands.
 create function poststelle.readable(bytewise text) returns text
-  language plpgsql immutable set search_path = pg_catalog as $$
+  language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return convert_from(convert_to(bytewise, 'LATIN1'), 'UTF8');
 exception when character_not_in_repertoire then
@@ -54,7 +57,7 @@ create function poststelle.submit_message(
   account text, envelope_from text, recipients text[], raw bytea,
   idempotency_key text default null, send_after timestamptz default null, priority integer default 0
 ) returns bigint
-  language plpgsql security definer set search_path = pg_catalog as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   lane_account bigint := poststelle.account_id(account);
@@ -79,9 +82,15 @@ begin
   if coalesce(cardinality(recipients), 0) = 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'recipients: at least one is needed';
   end if;
+  if cardinality(recipients) > 1000 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'recipients: more than 1000 in one message';
+  end if;
   perform poststelle.check_address('recipients', r) from unnest(recipients) r;
   if coalesce(length(raw), 0) = 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message is empty';
+  end if;
+  if length(raw) > 157286400 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message is larger than 150 MB';
   end if;
   if position('\x00'::bytea in raw) > 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message contains a NUL character';
@@ -147,7 +156,7 @@ end $$;
 
 -- The raw bytes of one received message, exactly as the server sent them; null when there is no such message.
 create function poststelle.raw_message(id bigint) returns bytea
-  language sql stable security definer set search_path = pg_catalog as $$
+  language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select string_agg(b.bytes, ''::bytea order by b.chunk) from poststelle.message_bodies b
     join poststelle.messages m on m.id = b.message_id where b.message_id = raw_message.id
 $$;
@@ -168,7 +177,7 @@ create view poststelle.outbox as
     m.expires_at, m.attempts, m.repeated, m.finished_at, m.last_reply, m.last_flag
   from poststelle.outbound_messages m
     join poststelle.accounts a on a.id = m.account_id
-    join poststelle.lanes l on l.account_id = m.account_id and l.lane = 'send';
+    left join poststelle.lanes l on l.account_id = m.account_id and l.lane = 'send';
 
 create view poststelle.outbox_recipients as
   select r.message_id, r.address, r.state, r.reply_code, r.enhanced_code, r.reply, r.flag, r.updated_at

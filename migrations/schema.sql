@@ -1,7 +1,7 @@
 CREATE SCHEMA poststelle;
 CREATE FUNCTION poststelle.account_id(account text) RETURNS bigint
     LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare found_id bigint;
 begin
@@ -21,7 +21,7 @@ begin
 end $_$;
 CREATE FUNCTION poststelle.check_address(field text, address text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
   if address is null or address !~ '^[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,64}@[^[:cntrl:][:space:]<>()\[\]\\,;:"@]{1,255}$' then
@@ -32,7 +32,7 @@ begin
 end $_$;
 CREATE FUNCTION poststelle.delete_message_bodies() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   delete from poststelle.message_bodies b using old_messages m where b.message_id = m.id;
@@ -40,14 +40,14 @@ begin
 end $$;
 CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
   select string_agg(b.bytes, ''::bytea order by b.chunk) from poststelle.message_bodies b
     join poststelle.messages m on m.id = b.message_id where b.message_id = raw_message.id
 $$;
 CREATE FUNCTION poststelle.readable(bytewise text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   return convert_from(convert_to(bytewise, 'LATIN1'), 'UTF8');
@@ -56,7 +56,7 @@ exception when character_not_in_repertoire then
 end $$;
 CREATE FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text DEFAULT NULL::text, send_after timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
@@ -82,9 +82,15 @@ begin
   if coalesce(cardinality(recipients), 0) = 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'recipients: at least one is needed';
   end if;
+  if cardinality(recipients) > 1000 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'recipients: more than 1000 in one message';
+  end if;
   perform poststelle.check_address('recipients', r) from unnest(recipients) r;
   if coalesce(length(raw), 0) = 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message is empty';
+  end if;
+  if length(raw) > 157286400 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message is larger than 150 MB';
   end if;
   if position('\x00'::bytea in raw) > 0 then
     raise exception using errcode = 'invalid_parameter_value', message = 'raw: the message contains a NUL character';
@@ -499,7 +505,7 @@ CREATE VIEW poststelle.outbox AS
     m.last_flag
    FROM ((poststelle.outbound_messages m
      JOIN poststelle.accounts a ON ((a.id = m.account_id)))
-     JOIN poststelle.lanes l ON (((l.account_id = m.account_id) AND (l.lane = 'send'::text))));
+     LEFT JOIN poststelle.lanes l ON (((l.account_id = m.account_id) AND (l.lane = 'send'::text))));
 CREATE VIEW poststelle.outbox_recipients AS
  SELECT r.message_id,
     r.address,
@@ -584,6 +590,7 @@ CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING 
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
+CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
 ALTER TABLE ONLY poststelle.account_health

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { systemClock } from './base/clock.ts'
+import { atMost, systemClock } from './base/clock.ts'
 import type { Config } from './base/config.ts'
 import { UserError } from './base/failure.ts'
 import type { Logger } from './base/logger.ts'
@@ -21,6 +21,7 @@ export const VERSION = (
 
 const POOL_MAX = 24
 const QUIET_MS = 5_000
+const CLOSE_MS = 5_000
 
 export interface InstallationOptions {
   /** 'up': missing migrations are applied. 'require': they are an error. 'leave': whoever asks looks himself. */
@@ -46,8 +47,9 @@ export async function openInstallation(
     ...(config.extraCaPem !== undefined && { extraCaPem: config.extraCaPem }),
   })
   const close = async (): Promise<void> => {
-    await net.close()
-    await database.close()
+    // what hangs at the end must not keep the process: nothing is written any more
+    await atMost(CLOSE_MS, net.close())
+    await atMost(CLOSE_MS, database.close())
     await embedded?.stop()
   }
   try {
@@ -109,7 +111,7 @@ export async function startService(
     { databaseUrl: house.databaseUrl, redisUrl: config.redisUrl },
     notTwice((message) => log.warn(`the queue has trouble: ${message}`)),
   )
-  const stops: (() => Promise<void>)[] = [() => queues.close()]
+  const stops: (() => Promise<void>)[] = [() => atMost(CLOSE_MS, queues.close())]
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end()
   }

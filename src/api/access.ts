@@ -22,7 +22,10 @@ export function loadPassword(folder: string): { password: string; file: string }
   return { password: readFileSync(file, 'utf8').trim(), file }
 }
 
-const isLoopback = (address: string): boolean => /^(127\.|::1$|::ffff:127\.)/.test(address)
+/** What came through a proxy came from somewhere else, whatever the address of the proxy. */
+const isLocal = ({ ip, headers }: FastifyRequest): boolean =>
+  /^(127\.|::1$|::ffff:127\.)/.test(ip) &&
+  !['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) => name in headers)
 
 /** A page of another site can point a name at 127.0.0.1: a browser then sends that name, and gets nothing. */
 const namesThisMachine = (host: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(host)
@@ -36,13 +39,13 @@ export class Access {
 
   /** For the status page. */
   readonly page = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    if (isLoopback(request.ip) && namesThisMachine(request.headers.host ?? '')) return undefined
+    if (isLocal(request) && namesThisMachine(request.headers.host ?? '')) return undefined
     return this.#knowsPassword(request) ? undefined : askForPassword(reply)
   }
 
   /** For the raw queues. */
   readonly queues = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    if (!isLoopback(request.ip) || !namesThisMachine(request.headers.host ?? '')) {
+    if (!isLocal(request) || !namesThisMachine(request.headers.host ?? '')) {
       return await reply.code(403).type('text/plain').send('The queues can be seen from this machine only.\n')
     }
     if (!this.#knowsPassword(request)) return askForPassword(reply)

@@ -44,8 +44,11 @@ export async function startApi(o: ApiOptions): Promise<Api> {
     })
   })
   app.setErrorHandler(async (error, request, reply) => {
+    const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+    if (status >= 400 && status < 500)
+      return await reply.code(status).type('text/plain').send('The request was not understood.\n')
     o.log.error({ err: error, path: request.url }, 'a request failed')
-    await reply.code(500).type('text/plain').send('Something went wrong; the log says what.\n')
+    return await reply.code(500).type('text/plain').send('Something went wrong; the log says what.\n')
   })
   addHealthChecks(app, o)
   addStatusPage(app, o, access, file)

@@ -70,7 +70,7 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
 
 /** Leases need a living owner: for the time of the command this process is a worker like any other. */
 async function asWorker<T>(installation: Installation, work: (workerId: number) => Promise<T>): Promise<T> {
-  const session = await WorkerSession.open(installation.databaseUrl, installation.db, {
+  const session = await WorkerSession.open(installation.databaseUrl, {
     roles: 'command',
     version: installation.version,
     onRing: () => undefined,

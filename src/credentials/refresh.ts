@@ -2,15 +2,15 @@
 // of the token lane; the loser waits and uses the winner's token. Point of no return: the token request once sent.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { jitter } from '../base/backoff.ts'
-import { later, SECOND_MS, type Clock } from '../base/clock.ts'
-import { Failure, LeaseLost, PERSISTENCES, SCOPES, type Direction, type Verdict } from '../base/failure.ts'
+import { exponential, jitter } from '../base/backoff.ts'
+import { later, MINUTE_MS, SECOND_MS, type Clock } from '../base/clock.ts'
+import { errorText, Failure, LeaseLost, PERSISTENCES, SCOPES, type Direction, type Verdict } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Account, OAuthClient } from '../db/accounts.ts'
 import { loadAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import { loadGrant, storeRefusal, storeToken, type Grant } from '../db/grants.ts'
-import { claimLane, holdLease, parkLane, releaseLane, type Lease } from '../db/lanes.ts'
+import { claimLane, holdLease, lockLanes, parkLane, releaseLane, type Lease } from '../db/lanes.ts'
 import { recordFailure, recordTokenOk } from '../health/record.ts'
 import type { Net } from '../net/net.ts'
 import { acquireToken } from '../oauth/acquire.ts'
@@ -36,6 +36,9 @@ export const isOAuth = (account: Account): account is OAuthAccount => account.au
 
 const WAIT_FOR_OTHER_MS = 40 * SECOND_MS
 const LOOK_AGAIN_MS = 150
+const STORE_ATTEMPTS = 30
+const STORE_AGAIN_MS = 200
+const STILL_GOOD_MS = 2 * MINUTE_MS
 
 const inFlight = new WeakMap<Db, Map<number, Promise<void>>>()
 
@@ -114,7 +117,7 @@ export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, se
     token = await acquireToken(ctx.net, request, { clock: ctx.clock })
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    await settleRefused(ctx, lease, error)
+    await settleRefused(ctx, lease, grant, error)
     if (seenVersion !== undefined) throw error
     return
   }
@@ -129,33 +132,55 @@ async function settleIssued(
   token: TokenGrant,
   given: TokenGrant['credential'],
 ): Promise<void> {
-  const now = ctx.clock.now()
-  const stored = await ctx.db.transaction().execute(async (tx) => {
-    // the rotated credential is kept even where the lease was lost meanwhile: the server has forgotten the old one
-    const kept = await storeToken(tx, grant, {
-      credentialSealed: sealCredential(ctx.vault, account.id, { given, current: token.credential }),
-      accessTokenSealed: sealAccessToken(ctx.vault, account.id, token.accessToken),
-      accessExpiresAt: token.expiresAt,
-    })
-    if (kept) await recordTokenOk(tx, account.id, now)
+  const sealed = {
+    credentialSealed: sealCredential(ctx.vault, account.id, { given, current: token.credential }),
+    accessTokenSealed: sealAccessToken(ctx.vault, account.id, token.accessToken),
+    accessExpiresAt: token.expiresAt,
+  }
+  // kept even where the lease was lost meanwhile: the server may have forgotten the old credential
+  const stored = await persistently(ctx, () => ctx.db.transaction().execute((tx) => storeToken(tx, grant, sealed)))
+  await ctx.db.transaction().execute(async (tx) => {
+    await lockLanes(tx, account.id)
+    if (stored) await recordTokenOk(tx, account.id, ctx.clock.now())
     await parkLane(tx, lease, null)
-    return kept
   })
   await releaseLane(ctx.db, lease, nextRefresh(ctx, token.expiresAt)).catch(ignoreLostLease)
   ctx.log.info({ account: account.email, expires_at: token.expiresAt, stored }, 'token refreshed')
 }
 
-async function settleRefused(ctx: CredentialContext, lease: Lease, failure: Failure): Promise<void> {
+/** Behind the point of no return: a database that is away for a moment must not cost the credential. */
+async function persistently<T>(ctx: CredentialContext, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (attempt >= STORE_ATTEMPTS) throw error
+      ctx.log.warn(`a new token could not be stored, trying again: ${errorText(error)}`)
+      await pause(exponential(attempt, STORE_AGAIN_MS, 10 * SECOND_MS))
+    }
+  }
+}
+
+async function settleRefused(ctx: CredentialContext, lease: Lease, grant: Grant, failure: Failure): Promise<void> {
   const now = ctx.clock.now()
   const { flag, scope, persistence } = failure.verdict
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
+    const current = await loadGrant(tx, lease.accountId)
+    // the operator has given another credential meanwhile: this refusal is about the old one
+    if (current?.version !== grant.version) return await releaseLane(tx, lease, now)
+    // a passing trouble at an early refresh: the token that is there still opens the mailbox
+    if (persistence === 'transient' && grant.accessExpiresAt && grant.accessExpiresAt > later(now, STILL_GOOD_MS)) {
+      return await releaseLane(tx, lease, later(now, STILL_GOOD_MS / 2))
+    }
     await storeRefusal(tx, lease.accountId, { flag, scope, persistence, evidence: failure.evidence })
     let parkedUntil: Date | null = null
     for (const direction of ['receive', 'send'] satisfies Direction[]) {
-      parkedUntil =
-        (await recordFailure(tx, lease.accountId, direction, failure, { atLogin: persistence === 'human', now })) ??
-        parkedUntil
+      const until = await recordFailure(tx, lease.accountId, direction, failure, {
+        atLogin: persistence === 'human',
+        now,
+      })
+      parkedUntil = until ?? parkedUntil
     }
     await parkLane(tx, lease, parkedUntil)
     await releaseLane(tx, lease, parkedUntil)

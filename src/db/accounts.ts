@@ -117,7 +117,7 @@ export async function accountIdByEmail(db: DbOrTx, email: string): Promise<numbe
     .selectFrom('accounts')
     .select('id')
     .where(sql`lower(email)`, '=', email.toLowerCase())
-    .forUpdate()
+    .forNoKeyUpdate() // submit_message, in somebody's open transaction, needs the key only
     .executeTakeFirst()
   return row?.id
 }

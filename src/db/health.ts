@@ -70,12 +70,12 @@ export async function raiseFlag(tx: Tx, accountId: number, direction: Direction,
   return rows[0]?.opened ?? false
 }
 
-/** Clears the open flags of a lane: those of one stage, or all but one. Returns the names. */
+/** Clears the open flags of a lane: those of one stage, all but those of one stage, or all but one. Returns the names. */
 export async function clearFlags(
   tx: Tx,
   accountId: number,
   direction: Direction,
-  which: { stage?: string; except?: string } = {},
+  which: { stage?: string; exceptStage?: string; except?: string } = {},
 ): Promise<string[]> {
   let update = tx
     .updateTable('health_flags')
@@ -84,6 +84,7 @@ export async function clearFlags(
     .where('direction', '=', direction)
     .where('cleared_at', 'is', null)
   if (which.stage !== undefined) update = update.where('stage', '=', which.stage)
+  if (which.exceptStage !== undefined) update = update.where('stage', '<>', which.exceptStage)
   if (which.except !== undefined) update = update.where('flag', '<>', which.except)
   return (await update.returning('flag').execute()).map((row) => row.flag)
 }

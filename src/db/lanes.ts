@@ -99,8 +99,14 @@ const leaseHeld = (lease: Lease) => sql`
 const takenOver = (lease: Lease): LeaseLost =>
   new LeaseLost(`the ${lease.lane} lane of account ${lease.accountId} was taken over`)
 
+/** Before health is written: one order for everybody, lanes first and by name, so that no two wait for each other. */
+export async function lockLanes(tx: DbOrTx, accountId: number): Promise<void> {
+  await sql`select from poststelle.lanes where account_id = ${accountId} order by lane for update`.execute(tx)
+}
+
 /** Inside a transaction: throws LeaseLost unless the lease is still ours, and keeps it ours until the transaction ends. */
 export async function holdLease(tx: DbOrTx, lease: Lease): Promise<void> {
+  await lockLanes(tx, lease.accountId)
   const { rows } = await leaseHeld(lease).execute(tx)
   if (rows.length === 0) throw takenOver(lease)
 }

@@ -25,7 +25,8 @@ export interface Listing {
 
 export interface LedgerEntry {
   readonly state: LedgerState
-  readonly attempts: number
+  /** It was skipped, and it is time to try again: in five sessions, then hourly, then daily, for ever. */
+  readonly retry: boolean
   /** The account's policy says that the server's copy may go. */
   readonly deletable: boolean
 }
@@ -70,16 +71,21 @@ export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maild
   )
 }
 
+const TRIED_OFTEN = 5
+const TRIED_VERY_OFTEN = 50
+
 /** The ledger of one account, without what is known to be gone from the server. */
 export async function loadLedger(db: DbOrTx, accountId: number): Promise<Map<string, LedgerEntry>> {
   const { rows } = await sql<{
     uidl: string
     ordinal: number
     state: LedgerState
-    attempts: number
+    retry: boolean
     deletable: boolean
   }>`
-    select u.uidl, u.ordinal, u.state, u.attempts,
+    select u.uidl, u.ordinal, u.state,
+      u.state = 'skipped' and (u.attempts < ${TRIED_OFTEN} or u.stored_at <= now()
+        - case when u.attempts < ${TRIED_VERY_OFTEN} then interval '1 hour' else interval '1 day' end) as retry,
       u.state in ('stored', 'delete_intent') and d.delete_after_days is not null
         and u.stored_at <= now() - d.delete_after_days * interval '1 day' as deletable
     from poststelle.maildrop_uidls u join poststelle.maildrops d on d.account_id = u.account_id
@@ -98,7 +104,7 @@ export async function skipUidl(
   await sql`
     insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes, reason)
     values (${accountId}, ${key.uidl}, ${key.ordinal}, 'skipped', ${sizeBytes}, ${reason.slice(0, 1_000)})
-    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason
+    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason, stored_at = now()
       where u.state = 'skipped'`.execute(tx)
 }
 

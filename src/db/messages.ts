@@ -6,7 +6,7 @@ import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { holdLeaseOn, type Lease } from './lanes.ts'
-import type { LedgerKey } from './maildrops.ts'
+import { ledgerKey, type LedgerKey } from './maildrops.ts'
 
 /** Largest piece of a message in one row. */
 export const CHUNK_BYTES = 256 * 1024
@@ -18,8 +18,6 @@ export interface NewMessage extends LedgerKey, Summary {
   readonly body: readonly Buffer[]
   readonly sizeBytes: number
   readonly sha256: Buffer
-  /** There is a ledger row that says it was skipped. */
-  readonly skippedBefore: boolean
 }
 
 /**
@@ -32,16 +30,10 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
   try {
     await client.query('begin')
     await holdLeaseOn(client, db, lease)
-    const ids = await reserveIds(client, batch.length)
-    const rows = batch.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
-    const again = batch.filter((message) => message.skippedBefore)
-    if (again.length > 0) {
-      await client.query(
-        `delete from poststelle.maildrop_uidls u using unnest($2::text[], $3::int[]) k (uidl, ordinal)
-         where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'skipped'`,
-        [lease.accountId, again.map((m) => m.uidl), again.map((m) => m.ordinal)],
-      )
-    }
+    const returned = await clearLedger(client, lease.accountId, batch)
+    const fresh = batch.filter((message) => !returned.has(ledgerKey(message)))
+    const ids = await reserveIds(client, fresh.length)
+    const rows = fresh.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
     await copyRows(
       client,
       'poststelle.messages (id, account_id, size_bytes, sha256, internet_message_id, date_at, from_address, from_name, to_addresses, subject)',
@@ -77,6 +69,10 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
       ]),
     )
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
+    const needless = batch.flatMap((m) => (returned.has(ledgerKey(m)) ? (m.spooledAs ?? []) : []))
+    if (needless.length > 0) {
+      await client.query('delete from poststelle.message_bodies where message_id = any($1)', [needless])
+    }
     if (spooled.length > 0)
       await client.query('delete from poststelle.message_spools where message_id = any($1)', [spooled])
     await client.query('commit')
@@ -88,6 +84,31 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
   } finally {
     client.release(broken)
   }
+}
+
+/**
+ * Makes room for keys the ledger has already: skipped before, or deleted and listed again. What was deleted and is the same
+ * message is stored already: its row says so again, and its key is returned. Another message under an old UIDL is a new one.
+ */
+async function clearLedger(
+  client: pg.ClientBase,
+  accountId: number,
+  batch: readonly NewMessage[],
+): Promise<ReadonlySet<string>> {
+  const keys = [accountId, batch.map((m) => m.uidl), batch.map((m) => m.ordinal), batch.map((m) => m.sha256)]
+  const { rows } = await client.query<LedgerKey>(
+    `update poststelle.maildrop_uidls u set state = 'stored', deleted_at = null, stored_at = now()
+     from unnest($2::text[], $3::int[], $4::bytea[]) k (uidl, ordinal, sha256)
+     where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted' and u.sha256 = k.sha256
+     returning u.uidl, u.ordinal`,
+    keys,
+  )
+  await client.query(
+    `delete from poststelle.maildrop_uidls u using unnest($2::text[], $3::int[]) k (uidl, ordinal)
+     where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state in ('skipped', 'deleted')`,
+    keys.slice(0, 3),
+  )
+  return new Set(rows.map(ledgerKey))
 }
 
 async function reserveIds(client: pg.ClientBase, count: number): Promise<number[]> {

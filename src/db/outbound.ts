@@ -145,7 +145,8 @@ async function expireMessages(tx: Tx, accountId: number): Promise<void> {
 }
 
 /** The body in pieces, in constant memory. */
-export async function* readOutboundBody(db: Db, messageId: number): AsyncGenerator<Buffer> {
+export async function* readOutboundBody(db: Db, { id: messageId, sizeBytes }: ClaimedMessage): AsyncGenerator<Buffer> {
+  let bytes = 0
   for (let chunk = 0; ; chunk++) {
     const row = await db
       .selectFrom('outbound_bodies')
@@ -153,9 +154,13 @@ export async function* readOutboundBody(db: Db, messageId: number): AsyncGenerat
       .where('message_id', '=', messageId)
       .where('chunk', '=', chunk)
       .executeTakeFirst()
-    if (!row) return
+    if (!row) break
+    bytes += row.bytes.length
     yield row.bytes
   }
+  // before the final dot: a mail that has lost a piece is not sent as a shorter one
+  if (bytes !== sizeBytes)
+    throw new Error(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
 }
 
 /** The point of no return, committed before the final dot may leave. Throws LeaseLost: then it must not. */
@@ -169,7 +174,10 @@ export async function markHandingOver(db: Db, lease: Lease, message: ClaimedMess
   if (!numAffectedRows) throw new LeaseLost(`the send lane of account ${lease.accountId} was taken over`)
 }
 
-/** Writes what became of an attempt. The attempt settles only once; throws LeaseLost where another has settled it. */
+/**
+ * Writes what became of an attempt. The attempt settles once, but for one: what another worker
+ * took for uncertain is corrected by the reply when it comes after all. Throws LeaseLost where it was settled otherwise.
+ */
 export async function settleAttempt(db: DbOrTx, message: ClaimedMessage, settlement: Settlement): Promise<void> {
   const s = settlement
   const final = !(WAITING as OutboundState[]).includes(s.state) && s.state !== 'held' && s.state !== 'sending'
@@ -177,25 +185,33 @@ export async function settleAttempt(db: DbOrTx, message: ClaimedMessage, settlem
     with attempt as (
       update poststelle.delivery_attempts
       set finished_at = now(), outcome = ${s.outcome}, phase = case when ${s.outcome} in ('sent', 'partial') then 'done' else phase end,
-        step = ${s.step}, reply = ${s.reply}, flag = ${s.flag}, transcript = ${s.transcript}
-      where message_id = ${message.id} and number = ${message.attempt} and finished_at is null
+        step = ${s.step}, reply = ${storable(s.reply)}, flag = ${s.flag}, transcript = ${s.transcript === null ? null : storable(s.transcript)}
+      where message_id = ${message.id} and number = ${message.attempt} and (finished_at is null or (outcome = 'uncertain'
+        and not exists (select from poststelle.delivery_attempts later where later.message_id = ${message.id} and later.number > ${message.attempt})))
       returning message_id
     ), recipient as (
       update poststelle.outbound_recipients r
       set state = u.state, reply_code = u.code, enhanced_code = u.enhanced_code, reply = u.reply, flag = u.flag, updated_at = now()
       from attempt, unnest(${s.recipients.map((r) => r.ordinal)}::int[], ${s.recipients.map((r) => r.state)}::text[],
         ${s.recipients.map((r) => r.code)}::int[], ${s.recipients.map((r) => r.enhancedCode)}::text[],
-        ${s.recipients.map((r) => r.reply)}::text[], ${s.recipients.map((r) => r.flag)}::text[])
+        ${s.recipients.map((r) => storable(r.reply))}::text[], ${s.recipients.map((r) => r.flag)}::text[])
         u (ordinal, state, code, enhanced_code, reply, flag)
       where r.message_id = attempt.message_id and r.ordinal = u.ordinal
     )
     update poststelle.outbound_messages m
     set state = ${s.state}, next_attempt_at = ${s.nextAttemptAt}, attempts = m.attempts - ${s.giveBack ? 1 : 0},
-      finished_at = ${final ? sql`now()` : sql`null`}, last_reply = ${s.reply}, last_flag = ${s.flag}
-    from attempt where m.id = attempt.message_id and m.state = 'sending'`.execute(db)
+      finished_at = ${final ? sql`now()` : sql`null`}, last_reply = ${storable(s.reply)}, last_flag = ${s.flag}
+    from attempt where m.id = attempt.message_id and m.state in ('sending', 'uncertain')`.execute(db)
   if (!numAffectedRows)
     throw new LeaseLost(`attempt ${message.attempt} of message ${message.id} was settled by another worker`)
 }
+
+/** A server's words as Postgres can keep them: no NUL, whole characters, and not without end. */
+const storable = (text: string): string =>
+  text
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]+/g, ' ')
+    .toWellFormed()
+    .slice(0, 20_000)
 
 /** When the lane has something to do next; null: nothing waits. */
 export async function nextDueAt(db: DbOrTx, accountId: number): Promise<Date | null> {

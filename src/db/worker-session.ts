@@ -10,7 +10,9 @@ import { LEASE_SECONDS } from './lanes.ts'
 /** First half of every worker's advisory lock: 'POST' in ASCII. */
 const LOCK_CLASS = 0x504f5354
 const CHANNEL = 'poststelle_bell'
-const HEARTBEAT_MS = 10_000
+const HEARTBEAT_MS = 3_000
+/** A connection that was only interrupted is back by then. */
+const SILENT_SECONDS = 7
 const RECONNECT_MS = 1_000
 
 export interface WorkerSessionOptions {
@@ -24,24 +26,22 @@ export interface WorkerSessionOptions {
 export class WorkerSession {
   readonly workerId: number
   readonly #url: string
-  readonly #db: Db
   readonly #options: WorkerSessionOptions
   readonly #heartbeat: NodeJS.Timeout
   #client: pg.Client | undefined
   #reconnect: NodeJS.Timeout | undefined
   #closed = false
 
-  private constructor(workerId: number, url: string, db: Db, client: pg.Client, options: WorkerSessionOptions) {
+  private constructor(workerId: number, url: string, client: pg.Client, options: WorkerSessionOptions) {
     this.workerId = workerId
     this.#url = url
-    this.#db = db
     this.#options = options
     this.#attach(client)
     this.#heartbeat = setInterval(() => void this.beat().catch(options.onProblem), HEARTBEAT_MS)
     this.#heartbeat.unref()
   }
 
-  static async open(url: string, db: Db, options: WorkerSessionOptions): Promise<WorkerSession> {
+  static async open(url: string, options: WorkerSessionOptions): Promise<WorkerSession> {
     const client = await connect(url)
     try {
       // the lock is taken before the row can be seen: nobody takes a new worker for a dead one
@@ -54,19 +54,26 @@ export class WorkerSession {
       await client.query('select pg_advisory_lock($1, $2)', [LOCK_CLASS, id])
       await client.query('commit')
       await client.query(`listen ${CHANNEL}`)
-      return new WorkerSession(id, url, db, client, options)
+      return new WorkerSession(id, url, client, options)
     } catch (error) {
       await client.end()
       throw error
     }
   }
 
-  /** Renews every lease of this worker; one statement, however many there are. */
+  /**
+   * Renews every lease of this worker; one statement, however many there are, on its own connection: behind a busy pool it
+   * could come too late. A lane that is just being settled is left alone.
+   */
   async beat(): Promise<void> {
-    await sql`
-      with alive as (update poststelle.workers set seen_at = now() where id = ${this.workerId})
-      update poststelle.lanes set lease_until = now() + ${LEASE_SECONDS} * interval '1 second'
-      where lease_worker = ${this.workerId} and lease_token is not null and lease_until > now()`.execute(this.#db)
+    await this.#client?.query(
+      `with alive as (update poststelle.workers set seen_at = now() where id = $1),
+        mine as (select account_id, lane from poststelle.lanes
+          where lease_worker = $1 and lease_token is not null and lease_until > now() for update skip locked)
+      update poststelle.lanes l set lease_until = now() + $2 * interval '1 second'
+      from mine where l.account_id = mine.account_id and l.lane = mine.lane`,
+      [this.workerId, LEASE_SECONDS],
+    )
   }
 
   async close(): Promise<void> {
@@ -126,23 +133,30 @@ export class WorkerSession {
 
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url, keepAlive: true, connectionTimeoutMillis: 15_000 })
+  client.on('error', () => undefined) // nobody listens yet, and an unheard error would end the process
   await client.connect()
   return client
 }
 
-/** Frees the leases of workers whose connection is gone. Returns how many workers were found dead. */
-export async function buryDeadWorkers(db: Db): Promise<number> {
+/**
+ * Frees the leases of workers whose connection is gone and that have been silent for a while: one whose connection was only
+ * interrupted is not dead, and never the caller itself. Returns how many workers were found dead.
+ */
+export async function buryDeadWorkers(db: Db, ownId: number): Promise<number> {
   return await db.transaction().execute(async (tx) => {
     // a lock that can be had belongs to nobody; it is ours until this transaction ends
     const dead = await sql<{ id: number }>`
-      select id from poststelle.workers where pg_try_advisory_xact_lock(${LOCK_CLASS}, id)`.execute(tx)
+      select id from poststelle.workers where id <> ${ownId} and seen_at < now() - ${SILENT_SECONDS} * interval '1 second'
+        and pg_try_advisory_xact_lock(${LOCK_CLASS}, id)`.execute(tx)
     const ids = dead.rows.map((row) => row.id)
     if (ids.length > 0) await sql`delete from poststelle.workers where id = any(${ids})`.execute(tx)
     await sql`
-      update poststelle.lanes set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null
-      where lease_token is not null and not exists (select from poststelle.workers w where w.id = lease_worker)`.execute(
-      tx,
-    )
+      with lost as (
+        select account_id, lane from poststelle.lanes l where lease_token is not null and lease_worker <> ${ownId}
+          and not exists (select from poststelle.workers w where w.id = l.lease_worker) for update skip locked
+      )
+      update poststelle.lanes l set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null
+      from lost where l.account_id = lost.account_id and l.lane = lost.lane`.execute(tx)
     return ids.length
   })
 }

@@ -30,6 +30,8 @@ export interface DrainResult {
 const BATCH = 20
 /** A lane with more to send gives the others their turn after that. */
 const TURN_MS = 60 * SECOND_MS
+/** Without a token nothing can be sent; the token's own lane says when it may be asked for again. */
+const TOKEN_REST_MS = 60 * SECOND_MS
 
 /** Never throws for what a provider does: a refusal is settled as an outcome and reported in the result. */
 export async function drainLane(ctx: CredentialContext, lease: Lease, signal: AbortSignal): Promise<DrainResult> {
@@ -66,7 +68,9 @@ async function settle(
     if (failure && failure.stage !== 'token') {
       await recordFailure(tx, lease.accountId, 'send', failure, { atLogin: failure.step === 'auth', now })
     }
-    await releaseLane(tx, lease, await nextDueAt(tx, lease.accountId))
+    const dueAt = await nextDueAt(tx, lease.accountId)
+    const rest = later(now, TOKEN_REST_MS)
+    await releaseLane(tx, lease, failure?.stage === 'token' && dueAt && dueAt < rest ? rest : dueAt)
   })
 }
 
@@ -80,6 +84,7 @@ class SendLane {
   readonly #host: MailHost
   readonly #signal: AbortSignal
   #connection: Submission | undefined
+  #brokenInARow = 0
 
   constructor(ctx: CredentialContext, lease: Lease, account: Account, host: MailHost, signal: AbortSignal) {
     this.#ctx = ctx
@@ -120,7 +125,9 @@ class SendLane {
       transcript: this.#connection?.transcript.join('\n') ?? '',
     })
     await settleAttempt(this.#ctx.db, message, settlement)
-    if (!laneFailure) this.succeeded = result.kind !== 'unknown' || this.succeeded
+    if (!laneFailure && isAnswer(result)) this.succeeded = true
+    this.#brokenInARow =
+      result.kind === 'refused' && result.failure.verdict.scope === 'network' ? this.#brokenInARow + 1 : 0
     if (settlement.state !== 'sent') {
       const { state, step, reply, flag } = settlement
       this.#ctx.log.warn(
@@ -129,6 +136,8 @@ class SendLane {
       )
     }
     if (laneFailure || !this.#connection?.usable) this.#drop()
+    // one message may break a connection by what it is; two in a row are broken by the connection
+    if (!laneFailure && this.#brokenInARow >= 2 && result.kind === 'refused') return result.failure
     return laneFailure
   }
 
@@ -151,7 +160,7 @@ class SendLane {
         .map((r) => r.address)
       const handed = await this.#connection.send(
         { from: message.envelopeFrom, recipients },
-        readOutboundBody(this.#ctx.db, message.id),
+        readOutboundBody(this.#ctx.db, message),
         { sizeBytes: message.sizeBytes, beforeFinalDot: () => markHandingOver(this.#ctx.db, this.#lease, message) },
       )
       return { kind: 'replied', reply: handed.reply, recipients: handed.recipients }
@@ -168,7 +177,8 @@ class SendLane {
   }
 
   async #connect(): Promise<Submission> {
-    const clientName = this.#account.email.split('@')[1] ?? 'localhost'
+    const domain = this.#account.email.split('@')[1] ?? ''
+    const clientName = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(domain) ? domain : 'localhost'
     const target = { ...this.#host, provider: this.#account.provider }
     return await openLoggedIn(this.#ctx, this.#account, this.#host, () =>
       Submission.open(this.#ctx.net, target, { signal: this.#signal, clientName }),
@@ -188,3 +198,8 @@ const malformed = (error: AddressError): Failure =>
     { stage: 'smtp', step: 'envelope', evidence: error.message },
     { cause: error },
   )
+
+/** The server has judged the message: the lane works. */
+const isAnswer = (result: AttemptResult): boolean =>
+  result.kind === 'replied' ||
+  (result.kind === 'refused' && ['message', 'recipient'].includes(result.failure.verdict.scope))

@@ -1,7 +1,7 @@
 // What an attempt's result means for the message, its recipients and its lane. Pure.
 
 import { later } from '../base/clock.ts'
-import type { Failure, Scope } from '../base/failure.ts'
+import { Failure, type Scope } from '../base/failure.ts'
 import type { ClaimedMessage, RecipientUpdate, Settlement } from '../db/outbound.ts'
 import type { RecipientState, UncertainPolicy } from '../db/schema.ts'
 import { EVIDENCE_WAIT_MS, nextAttempt } from './redelivery.ts'
@@ -54,7 +54,10 @@ export interface Circumstances {
 
 export function decide(message: ClaimedMessage, result: AttemptResult, about: Circumstances): Decision {
   if (result.kind === 'interrupted') return { settlement: returned(about, '', 'the service stopped', null) }
-  if (result.kind === 'unknown') return { settlement: uncertain(message, result, about) }
+  // whoever drops the reply to one message drops the next one's too: the lane waits before another is doubtful
+  if (result.kind === 'unknown') {
+    return { settlement: uncertain(message, result, about), laneFailure: unknownOutcome(result) }
+  }
   if (result.kind === 'refused') return refused(message, result.failure, about)
   const laneFailure = result.recipients.find((r) => r.failure && isLaneFault(r.failure))?.failure
   if (laneFailure && !result.recipients.some((r) => r.accepted)) return refused(message, laneFailure, about)
@@ -125,12 +128,19 @@ export function returned(
   }
 }
 
+const unknownOutcome = ({ step, evidence }: { step: string; evidence: string }): Failure =>
+  new Failure(
+    { flag: 'outcome_unknown', scope: 'network', persistence: 'transient', blocks: ['send'] },
+    { stage: 'smtp', step, evidence },
+  )
+
 function uncertain(
   message: ClaimedMessage,
   result: { step: string; evidence: string },
   about: Circumstances,
 ): Settlement {
-  const repeat = about.policy === 'retry' || (about.policy === 'retry_once' && !message.repeated)
+  const mayRepeat = about.policy === 'retry' || (about.policy === 'retry_once' && !message.repeated)
+  const repeat = mayRepeat && about.now < message.expiresAt
   return {
     state: 'uncertain',
     nextAttemptAt: repeat ? later(about.now, EVIDENCE_WAIT_MS) : null,

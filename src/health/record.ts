@@ -4,16 +4,21 @@
 import type { Direction, Failure } from '../base/failure.ts'
 import type { Tx } from '../db/database.ts'
 import { addHealthEvent, clearFlags, lockHealth, openFlagCount, raiseFlag, saveHealth } from '../db/health.ts'
-import { parkLane, wakeNow } from '../db/lanes.ts'
+import { lockLanes, parkLane, wakeNow } from '../db/lanes.ts'
 import { isPassing, transition } from './transition.ts'
 
+/** A session did its work. What the token endpoint has refused meanwhile is not over with that. */
 export async function recordOk(tx: Tx, accountId: number, direction: Direction, now: Date): Promise<void> {
+  await lockLanes(tx, accountId)
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return // the account was deleted meanwhile
+  const cleared = await clearFlags(tx, accountId, direction, { exceptStage: 'token' })
+  if ((await openFlagCount(tx, accountId, direction)) > 0) {
+    return await saveHealth(tx, accountId, direction, { ...before, lastOkAt: now })
+  }
   const { health } = transition(before, { kind: 'ok' }, now, 0)
   await saveHealth(tx, accountId, direction, health)
   await parkLane(tx, { accountId, lane: direction }, null)
-  const cleared = await clearFlags(tx, accountId, direction)
   if (before.state !== 'ok' || cleared.length > 0) {
     await addHealthEvent(tx, {
       accountId,
@@ -36,6 +41,7 @@ export async function recordFailure(
   failure: Failure,
   options: { atLogin: boolean; now: Date; random?: number },
 ): Promise<Date | null> {
+  await lockLanes(tx, accountId)
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return null
   const { verdict, stage, evidence } = failure

@@ -12,11 +12,10 @@ export interface Listed {
 export interface PlannedMessage extends LedgerKey {
   readonly number: number
   readonly sizeBytes: number
-  readonly skippedBefore: boolean
 }
 
 export interface Plan {
-  /** Oldest first. */
+  /** Oldest first; what was skipped before comes last. */
   readonly retrieve: readonly PlannedMessage[]
   readonly remove: readonly PlannedMessage[]
   /** We had meant to delete these, and the server does not list them any more. */
@@ -30,33 +29,25 @@ export interface Caps {
   readonly bytes: number
 }
 
-/** A message that could not be retrieved is tried in that many sessions; then its ledger row says why it is skipped. */
-export const RETRIEVE_ATTEMPTS = 5
-
 export function plan(listing: readonly Listed[], ledger: ReadonlyMap<string, LedgerEntry>, caps: Caps): Plan {
-  const retrieve: PlannedMessage[] = []
+  const wanted: PlannedMessage[] = []
+  const again: PlannedMessage[] = []
   const remove: PlannedMessage[] = []
   const listed = new Set<string>()
   const equals = new Map<string, number>()
-  let bytes = 0
-  let more = false
   for (const { number, uidl, sizeBytes } of listing.toSorted((a, b) => a.number - b.number)) {
     const ordinal = (equals.get(uidl) ?? 0) + 1
     equals.set(uidl, ordinal)
     const key = ledgerKey({ uidl, ordinal })
     listed.add(key)
     const entry = ledger.get(key)
-    const message = { number, uidl, ordinal, sizeBytes, skippedBefore: entry?.state === 'skipped' }
+    const message = { number, uidl, ordinal, sizeBytes }
     if (entry?.deletable) remove.push(message)
-    if (entry && !(entry.state === 'skipped' && entry.attempts < RETRIEVE_ATTEMPTS)) continue
-    // one message is always taken, however large, so that it cannot block the maildrop for ever
-    if (retrieve.length > 0 && (retrieve.length >= caps.messages || bytes + sizeBytes > caps.bytes)) {
-      more = true
-      continue
-    }
-    bytes += sizeBytes
-    retrieve.push(message)
+    if (!entry) wanted.push(message)
+    else if (entry.retry) again.push(message)
   }
+  // one that broke a session before must not stand before the others for ever
+  const { retrieve, more } = capped([...wanted, ...again], caps)
   const gone: LedgerKey[] = []
   for (const [key, entry] of ledger) {
     if (entry.state !== 'delete_intent' || listed.has(key)) continue
@@ -64,4 +55,16 @@ export function plan(listing: readonly Listed[], ledger: ReadonlyMap<string, Led
     gone.push({ uidl: key.slice(0, blank), ordinal: Number(key.slice(blank + 1)) })
   }
   return { retrieve, remove, gone, more }
+}
+
+function capped(wanted: readonly PlannedMessage[], caps: Caps): { retrieve: PlannedMessage[]; more: boolean } {
+  const retrieve: PlannedMessage[] = []
+  let bytes = 0
+  for (const message of wanted) {
+    // one message is always taken, however large, so that it cannot block the maildrop for ever
+    if (retrieve.length > 0 && (retrieve.length >= caps.messages || bytes + message.sizeBytes > caps.bytes)) continue
+    bytes += message.sizeBytes
+    retrieve.push(message)
+  }
+  return { retrieve, more: retrieve.length < wanted.length }
 }

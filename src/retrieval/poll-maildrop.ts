@@ -2,7 +2,7 @@
 // Points of no return: the commit of a batch (only then may its messages be deleted) and QUIT (only its +OK deletes).
 
 import { jitter } from '../base/backoff.ts'
-import { HOUR_MS, later, SECOND_MS } from '../base/clock.ts'
+import { HOUR_MS, later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
@@ -38,6 +38,8 @@ export interface PollResult extends StoreCounts {
 const CAPS: Caps = { messages: 5_000, bytes: 500 * 1024 * 1024 }
 
 const LIST_AT_LEAST_MS = HOUR_MS
+/** After that a session ends in good order, with QUIT, and goes on in the next. */
+const TURN_MS = 10 * MINUTE_MS
 
 /** Never throws for what a provider does: a refusal is settled as an outcome and reported in the result. */
 export async function pollMaildrop(ctx: PollContext, lease: Lease, signal: AbortSignal): Promise<PollResult> {
@@ -52,7 +54,7 @@ export async function pollMaildrop(ctx: PollContext, lease: Lease, signal: Abort
     const target = { ...account.pop3, provider: account.provider }
     const session = await openLoggedIn(ctx, account, account.pop3, () => PopSession.open(ctx.net, target, { signal }))
     try {
-      const done = await work(ctx, session, lease, maildrop, store)
+      const done = await work(ctx, session, lease, maildrop, store, signal)
       await settleOk(ctx, lease, maildrop, done)
       ctx.log.debug({ account: account.email, ...store.counts, deleted: done.deleted }, 'maildrop polled')
       return { ...store.counts, deleted: done.deleted, more: done.more }
@@ -88,6 +90,7 @@ async function work(
   lease: Lease,
   maildrop: Maildrop,
   store: MessageStore,
+  signal: AbortSignal,
 ): Promise<Done> {
   const loginDelaySeconds = Number(session.capabilities.get('LOGIN-DELAY')?.[0]) || 0
   const stat = await session.stat()
@@ -98,14 +101,15 @@ async function work(
   }
   const listed = stat.count === 0 ? [] : await list(session)
   const planned = plan(listed, await loadLedger(ctx.db, lease.accountId), CAPS)
-  await retrieve(session, planned.retrieve, store)
+  const stopped = await retrieve(session, planned.retrieve, store, signal)
   const remove = [...planned.remove, ...(maildrop.deleteAfterDays === 0 ? storedNow(planned.retrieve, store) : [])]
   const deleted = await removeFromServer(ctx, session, lease, remove)
   await markDeleted(ctx.db, lease.accountId, planned.gone)
-  const complete = !planned.more && remove.length === 0 && store.counts.skipped === 0
+  const more = planned.more || stopped
+  const complete = !more && remove.length === 0 && store.counts.skipped === 0
   const lastUidl = listed.toSorted((a, b) => a.number - b.number).at(-1)?.uidl ?? null
   const listing = complete ? { listedAt: now, ...stat, lastUidl } : undefined
-  return { loginDelaySeconds, deleted, more: planned.more, listing }
+  return { loginDelaySeconds, deleted, more, listing }
 }
 
 /** Number, size and newest UIDL are as they were: then a listing of thousands would tell nothing. Hourly it is asked for anyway. */
@@ -129,15 +133,37 @@ async function list(session: PopSession): Promise<Listed[]> {
   })
 }
 
-async function retrieve(session: PopSession, wanted: readonly PlannedMessage[], store: MessageStore): Promise<void> {
-  const byNumber = new Map(wanted.map((message) => [message.number, message]))
-  for await (const message of session.retrieve([...byNumber.keys()])) {
-    const planned = byNumber.get(message.number)
-    if (!planned) continue
-    if ('failure' in message) await store.skip(planned, message.failure.evidence)
-    else await store.add(planned, message.chunks)
+/** Returns whether it had to stop before the end of the list. */
+async function retrieve(
+  session: PopSession,
+  wanted: readonly PlannedMessage[],
+  store: MessageStore,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const waiting = new Map(wanted.map((message) => [message.number, message]))
+  const end = performance.now() + TURN_MS
+  let refusal: Failure | undefined
+  try {
+    for await (const message of session.retrieve([...waiting.keys()])) {
+      const planned = waiting.get(message.number)
+      if (!planned) continue
+      if ('failure' in message) {
+        refusal = message.failure
+        await store.skip(planned, refusal.evidence)
+      } else await store.add(planned, message.chunks)
+      waiting.delete(message.number)
+      if (performance.now() > end) break
+    }
+  } catch (error) {
+    // the one that was being read may be what breaks the session: next time the others come first
+    const [broke] = waiting.values()
+    if (broke && error instanceof Failure && !isStopping(signal)) await store.skip(broke, error.evidence)
+    throw error
   }
   await store.finish()
+  // where every single message was refused, it is not the messages' fault
+  if (refusal && wanted.length > 1 && store.counts.stored === 0) throw refusal
+  return waiting.size > 0
 }
 
 function storedNow(retrieved: readonly PlannedMessage[], store: MessageStore): PlannedMessage[] {

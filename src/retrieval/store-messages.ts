@@ -126,7 +126,6 @@ export class MessageStore {
       body: spooledAs === undefined ? [rest] : [],
       sizeBytes,
       sha256: hash.digest(),
-      skippedBefore: planned.skippedBefore,
       ...summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES)),
     }
   }

@@ -20,6 +20,8 @@ export interface DispatcherOptions {
   readonly db: Db
   readonly queues: ReadonlyMap<QueueName, LaneQueue>
   readonly log: Logger
+  /** Known once the process has its presence in the database. */
+  readonly workerId: () => number
 }
 
 export class Dispatcher {
@@ -32,6 +34,7 @@ export class Dispatcher {
   #upkeepAt = 0
   #sweepAt = 0
   #lastProblem = ''
+  #hanging: Promise<void> | undefined
 
   constructor(options: DispatcherOptions) {
     this.#o = options
@@ -76,7 +79,12 @@ export class Dispatcher {
     const rung = [...this.#rung]
     this.#rung.clear()
     try {
-      await withLimit(this.#work(rung))
+      // a tick that was given up may still hang in the queue's connection: no second one behind it
+      if (this.#hanging) throw new Error('the last tick has not ended yet')
+      this.#hanging = this.#work(rung).finally(() => {
+        this.#hanging = undefined
+      })
+      await withLimit(this.#hanging)
       if (this.#lastProblem) this.#o.log.info('dispatching again')
       this.#lastProblem = ''
     } catch (error) {
@@ -92,7 +100,7 @@ export class Dispatcher {
     const now = performance.now()
     if (now >= this.#upkeepAt) {
       this.#upkeepAt = now + UPKEEP_MS
-      const dead = await buryDeadWorkers(db)
+      const dead = await buryDeadWorkers(db, this.#o.workerId())
       if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
       await wakeSendLanes(db)
     }

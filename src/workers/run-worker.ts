@@ -1,8 +1,10 @@
 // Runs the jobs of one kind: claim the lane, work under a deadline, and whatever happens leave the lane in a state that heals.
 
-import { errorText, isStopping, LeaseLost } from '../base/failure.ts'
+import { errorText, Failure, isStopping, LeaseLost, UserError } from '../base/failure.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
-import { claimLane, forgetDispatch, releaseLane, type Lease } from '../db/lanes.ts'
+import { claimLane, forgetDispatch, holdLease, releaseLane, type Lease } from '../db/lanes.ts'
+import { maskSecrets } from '../failures/mask.ts'
+import { recordFailure } from '../health/record.ts'
 import type { LaneJobKind } from '../jobs/lane-jobs.ts'
 import type { LaneWorker, QueueFactory } from '../jobs/queues.ts'
 import type { PollContext } from '../retrieval/poll-maildrop.ts'
@@ -63,7 +65,7 @@ export async function runUnderLease(
     }
     if (!isStopping(stopping))
       ctx.log.error({ err: error, account_id: lease.accountId, lane: lease.lane }, 'job failed by a fault of our own')
-    await releaseLane(ctx.db, lease, later(ctx.clock.now(), OWN_FAULT_REST_MS)).catch((failed: unknown) => {
+    await settleOwnFault(ctx, lease, error, isStopping(stopping)).catch((failed: unknown) => {
       ctx.log.warn(
         { account_id: lease.accountId, lane: lease.lane },
         `the lease could not be given back: ${errorText(failed)}`,
@@ -71,4 +73,26 @@ export async function runUnderLease(
     })
     throw error
   }
+}
+
+/** What we could not do shows at the account like any other trouble: nothing may fail in silence for ever. */
+async function settleOwnFault(ctx: PollContext, lease: Lease, error: unknown, stopping: boolean): Promise<void> {
+  const { accountId, lane } = lease
+  const now = ctx.clock.now()
+  const rest = later(now, OWN_FAULT_REST_MS)
+  await ctx.db.transaction().execute(async (tx) => {
+    await holdLease(tx, lease)
+    if (stopping || lane === 'token') return await releaseLane(tx, lease, rest)
+    const flag = error instanceof UserError ? 'unclassified' : 'storage_failure'
+    const failure = new Failure(
+      { flag, scope: 'service', persistence: 'transient', blocks: [lane] },
+      {
+        stage: lane === 'send' ? 'smtp' : 'pop3',
+        step: 'own',
+        evidence: maskSecrets(errorText(error)).slice(0, 1_000),
+      },
+    )
+    const parkedUntil = await recordFailure(tx, accountId, lane, failure, { atLogin: false, now })
+    await releaseLane(tx, lease, parkedUntil ?? rest)
+  })
 }

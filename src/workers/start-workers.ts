@@ -40,13 +40,15 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   const stopping = new AbortController()
   const { db } = o.database
   const queues = new Map<QueueName, LaneQueue>(QUEUE_NAMES.map((name) => [name, o.queues.queue(name)]))
-  const dispatcher = new Dispatcher({ db, queues, log: o.log })
-  const session = await WorkerSession.open(o.databaseUrl, db, {
+  let workerId = 0
+  const dispatcher = new Dispatcher({ db, queues, log: o.log, workerId: () => workerId })
+  const session = await WorkerSession.open(o.databaseUrl, {
     roles: 'worker',
     version: o.version,
     onRing: (payload) => dispatcher.ring(payload),
     onProblem: (error) => o.log.warn(`the bell is out of order: ${error.message}`),
   })
+  workerId = session.workerId
   const ctx = {
     db,
     database: o.database,
@@ -79,7 +81,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       await untilIdle(workers)
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
-      await session.close()
+      await atMost(CLOSE_MS, session.close())
       await atMost(CLOSE_MS, Promise.all([...queues.values()].map((queue) => queue.close())))
     },
   }

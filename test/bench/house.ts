@@ -29,7 +29,7 @@ export async function openBenchHouse(caPem: string): Promise<BenchHouse> {
   await migrateUp(db)
   const vault = new Vault([{ id: 'bench', bytes: randomBytes(32) }])
   const net = createNet({ allowPrivate: ['127.0.0.0/8', '::1'], extraCaPem: caPem })
-  const session = await WorkerSession.open(postgres.url, db, {
+  const session = await WorkerSession.open(postgres.url, {
     roles: 'bench',
     version: '0',
     onRing: () => undefined,

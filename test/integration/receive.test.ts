@@ -136,6 +136,28 @@ describe('receiving from a real Dovecot', () => {
     expect(await stored(email)).toHaveLength(6)
   })
 
+  test('a message that was deleted and is listed again is not stored twice; another one under its UIDL is', async () => {
+    const email = 'plain2@example.test'
+    const again = sampleMessage(email, 7, 400)
+    const id = ids.get(email) ?? 0
+    await sql`update poststelle.maildrops set delete_after_days = null, listed_at = null where account_id = ${id}`.execute(
+      house.db,
+    )
+    world.dovecot.deliver(email, again)
+    world.dovecot.deliver(email, sampleMessage(email, 8, 400))
+    expect(await poll(email)).toMatchObject({ stored: 2 })
+    const before = (await stored(email)).length
+    const markDeleted = sql`update poststelle.maildrop_uidls set state = 'deleted', deleted_at = now() where account_id = ${id} and state = 'stored'`
+    await markDeleted.execute(house.db)
+    await sql`update poststelle.maildrop_uidls set sha256 = 'x' where account_id = ${id} and sha256 <> ${Buffer.from(sha256(again), 'hex')}`.execute(
+      house.db,
+    )
+    await sql`update poststelle.maildrops set listed_at = null where account_id = ${id}`.execute(house.db)
+    expect((await poll(email)).failure).toBeUndefined()
+    expect(await stored(email)).toHaveLength(before + 1)
+    expect(await poll(email)).toMatchObject({ stored: 0 })
+  })
+
   test('a token that the server no longer takes is renewed once, without a flag', async () => {
     const email = 'oauth1@example.test'
     world.tokens.revoke(email)

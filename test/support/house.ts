@@ -30,7 +30,7 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
     allowPrivate: ['127.0.0.0/8', '::1'],
     ...(options.caPem !== undefined && { extraCaPem: options.caPem }),
   })
-  const session = await WorkerSession.open(database.url, db, {
+  const session = await WorkerSession.open(database.url, {
     roles: 'test',
     version: '0',
     onRing: () => undefined,

@@ -84,25 +84,27 @@ describe('lanes', () => {
     expect(await taken()).toEqual(['send'])
   })
 
-  test('the leases of a worker whose connection is gone are free at once; those of a living one are not', async () => {
+  test('the leases of a worker whose connection is gone are free once it has been silent; those of a living one are not', async () => {
     const options = { roles: 'worker', version: '0', onRing: () => undefined, onProblem: () => undefined }
-    const dying = await WorkerSession.open(house.database.url, house.db, options)
+    const dying = await WorkerSession.open(house.database.url, options)
     await dueNow()
     await claimLane(house.db, { accountId, lane: 'receive' }, dying.workerId)
-    expect(await buryDeadWorkers(house.db)).toBe(0)
+    expect(await buryDeadWorkers(house.db, house.workerId)).toBe(0)
     expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeUndefined()
     await dying.close()
-    await sql`insert into poststelle.workers (id, host, pid, roles, version) overriding system value values (${dying.workerId}, 'x', 1, 'worker', '0')`.execute(
-      house.db,
-    )
-    expect(await buryDeadWorkers(house.db)).toBe(1)
+    await sql`insert into poststelle.workers (id, host, pid, roles, version) overriding system value
+      values (${dying.workerId}, 'x', 1, 'worker', '0')`.execute(house.db)
+    // a connection that was only interrupted is back within seconds: its worker is not dead yet
+    expect(await buryDeadWorkers(house.db, house.workerId)).toBe(0)
+    await sql`update poststelle.workers set seen_at = now() - interval '8 seconds'`.execute(house.db)
+    expect(await buryDeadWorkers(house.db, house.workerId)).toBe(1)
     expect(await claimLane(house.db, { accountId, lane: 'receive' }, house.workerId)).toBeDefined()
   })
 
   test('a bell is heard after the commit that rang it, and again after the connection was broken', async () => {
     const rings: string[] = []
     let heard = Promise.withResolvers<void>()
-    const session = await WorkerSession.open(house.database.url, house.db, {
+    const session = await WorkerSession.open(house.database.url, {
       roles: 'worker',
       version: '0',
       onRing: (payload) => {

@@ -148,6 +148,19 @@ describe('the SQL surface for applications', () => {
     expect(free.rows).toEqual([{ state: 'queued', hold_reason: null }])
   })
 
+  test("a type of the caller's own does not run with our rights", async () => {
+    const client = new pg.Client(house.database.url)
+    await client.connect()
+    await client.query('set role poststelle_app')
+    await client.query(`create function pg_temp.evil(v pg_catalog.text) returns boolean language plpgsql as $$
+      begin if current_user <> 'poststelle_app' then raise exception 'ran as %', current_user; end if; return true; end $$`)
+    await client.query('create domain pg_temp.text as pg_catalog.text check (pg_temp.evil(value))')
+    await client.query(
+      `select poststelle.submit_message('a@example.test', 'a@example.test', '{b@example.test}'::pg_catalog.text[], 'Subject: x')`,
+    )
+    await client.end()
+  })
+
   test('the application role can use the surface and nothing else', async () => {
     const client = new pg.Client(house.database.url)
     await client.connect()

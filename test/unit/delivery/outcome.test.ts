@@ -225,19 +225,20 @@ describe('an outcome that nobody knows', () => {
       step: 'handing_over',
       evidence: 'the connection broke after the final dot',
     }
-    expect(decide(message(['pending'], { repeated }), result, { ...ABOUT, policy })).toEqual({
-      settlement: {
-        state: 'uncertain',
-        nextAttemptAt: minutes === null ? null : later(NOW, minutes * MINUTE_MS),
-        giveBack: false,
-        outcome: 'uncertain',
-        recipients: [],
-        step: 'handing_over',
-        reply: 'the connection broke after the final dot',
-        flag: 'outcome_unknown',
-        transcript: ABOUT.transcript,
-      },
+    const { settlement, laneFailure } = decide(message(['pending'], { repeated }), result, { ...ABOUT, policy })
+    expect(settlement).toEqual({
+      state: 'uncertain',
+      nextAttemptAt: minutes === null ? null : later(NOW, minutes * MINUTE_MS),
+      giveBack: false,
+      outcome: 'uncertain',
+      recipients: [],
+      step: 'handing_over',
+      reply: 'the connection broke after the final dot',
+      flag: 'outcome_unknown',
+      transcript: ABOUT.transcript,
     })
+    // whoever dropped this reply would drop the next one too
+    expect(laneFailure?.verdict).toMatchObject({ flag: 'outcome_unknown', persistence: 'transient' })
   })
 })
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { LedgerEntry } from '../../../src/db/maildrops.ts'
-import { plan, RETRIEVE_ATTEMPTS, type Caps, type Listed, type Plan } from '../../../src/retrieval/plan.ts'
+import { plan, type Caps, type Listed, type Plan } from '../../../src/retrieval/plan.ts'
 
 const NO_CAPS: Caps = { messages: 1_000, bytes: 1_000_000 }
-const STORED: LedgerEntry = { state: 'stored', attempts: 1, deletable: false }
+const STORED: LedgerEntry = { state: 'stored', retry: false, deletable: false }
 
 /** 'a:10 b:20': message 1 has UIDL a and 10 bytes, and so on. */
 const listing = (text: string): Listed[] =>
@@ -41,16 +41,18 @@ describe('what is retrieved', () => {
     expect(retrieved(plan(odd, ledger({ 'a 2': STORED }), NO_CAPS))).toBe('1=a 2/1')
   })
 
-  test.each<[LedgerEntry['state'], number, boolean]>([
-    ['skipped', 1, true],
-    ['skipped', RETRIEVE_ATTEMPTS - 1, true],
-    ['skipped', RETRIEVE_ATTEMPTS, false],
-    ['stored', 1, false],
-    ['quarantined', 1, false],
-    ['delete_intent', 1, false],
-  ])('of a message that is %s after %d attempts: %s', (state, attempts, again) => {
-    const { retrieve } = plan(listing('a:1'), ledger({ 'a 1': { state, attempts, deletable: false } }), NO_CAPS)
-    expect(retrieve).toEqual(again ? [{ number: 1, uidl: 'a', ordinal: 1, sizeBytes: 1, skippedBefore: true }] : [])
+  test('leaves what the ledger knows, but for what was skipped and is to be tried again', () => {
+    for (const state of ['stored', 'quarantined', 'delete_intent', 'skipped'] as const) {
+      for (const retry of [false, true]) {
+        const { retrieve } = plan(listing('a:1'), ledger({ 'a 1': { state, retry, deletable: false } }), NO_CAPS)
+        expect(retrieve).toEqual(retry ? [{ number: 1, uidl: 'a', ordinal: 1, sizeBytes: 1 }] : [])
+      }
+    }
+  })
+
+  test('begins with what was never tried: what broke a session before does not stand before the others', () => {
+    const again: LedgerEntry = { state: 'skipped', retry: true, deletable: false }
+    expect(retrieved(plan(listing('bad:1 b:1 c:1'), ledger({ 'bad 1': again }), NO_CAPS))).toBe('2=b/1 3=c/1 1=bad/1')
   })
 })
 
@@ -96,7 +98,7 @@ describe('the caps of one session', () => {
 })
 
 describe('what is removed from the server', () => {
-  const deletable = (state: LedgerEntry['state']): LedgerEntry => ({ state, attempts: 1, deletable: true })
+  const deletable = (state: LedgerEntry['state']): LedgerEntry => ({ state, retry: false, deletable: true })
 
   test('is what the policy allows, by its number in this session', () => {
     const known = ledger({
@@ -114,7 +116,7 @@ describe('what is removed from the server', () => {
   test('is never something that was not stored', () => {
     const { remove } = plan(
       listing('new:1 skipped:1'),
-      ledger({ 'skipped 1': { state: 'skipped', attempts: 1, deletable: false } }),
+      ledger({ 'skipped 1': { state: 'skipped', retry: true, deletable: false } }),
       NO_CAPS,
     )
     expect(remove).toEqual([])
@@ -122,7 +124,7 @@ describe('what is removed from the server', () => {
 })
 
 test('what we had meant to delete and the server no longer lists is gone; anything else that vanished is left alone', () => {
-  const intent: LedgerEntry = { state: 'delete_intent', attempts: 1, deletable: true }
+  const intent: LedgerEntry = { state: 'delete_intent', retry: false, deletable: true }
   const known = ledger({ 'a 1': intent, 'b 1': intent, 'with blank 2': intent, 'd 1': STORED })
   expect(plan(listing('a:1'), known, NO_CAPS).gone).toEqual([
     { uidl: 'b', ordinal: 1 },
