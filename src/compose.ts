@@ -1,6 +1,6 @@
 // Builds the service out of its parts. Everything is handed on as an argument; nothing is global.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { atMost, systemClock } from './base/clock.ts'
 import type { Config } from './base/config.ts'
@@ -28,6 +28,8 @@ export interface InstallationOptions {
   readonly migrations: 'up' | 'require' | 'leave'
   /** The embedded server must be ours, not one that another command has started. */
   readonly exclusive?: boolean
+  /** A command that only looks does not make an installation. */
+  readonly existing?: boolean
 }
 
 /** Opens database, key ring and network; the embedded Postgres where no DATABASE_URL is set. Throws UserError. */
@@ -36,7 +38,7 @@ export async function openInstallation(
   log: Logger,
   options: InstallationOptions,
 ): Promise<Installation> {
-  const embedded = config.databaseUrl === undefined ? await openEmbedded(config, options.exclusive ?? false) : undefined
+  const embedded = config.databaseUrl === undefined ? await openEmbedded(config, options) : undefined
   const databaseUrl = config.databaseUrl ?? embedded?.url ?? ''
   const database = openDatabase(databaseUrl, {
     max: POOL_MAX,
@@ -46,7 +48,13 @@ export async function openInstallation(
     allowPrivate: config.egressAllow,
     ...(config.extraCaPem !== undefined && { extraCaPem: config.extraCaPem }),
   })
+  const gone = Promise.withResolvers<void>()
+  let closing = false
+  void embedded?.exited.then(() => {
+    if (!closing) gone.resolve()
+  })
   const close = async (): Promise<void> => {
+    closing = true
     // what hangs at the end must not keep the process: nothing is written any more
     await atMost(CLOSE_MS, net.close())
     await atMost(CLOSE_MS, database.close())
@@ -69,6 +77,7 @@ export async function openInstallation(
       clock: systemClock,
       log,
       version: VERSION,
+      databaseGone: gone.promise,
       close,
     }
   } catch (error) {
@@ -77,7 +86,15 @@ export async function openInstallation(
   }
 }
 
-async function openEmbedded(config: Config, exclusive: boolean): Promise<EmbeddedPostgres> {
+async function openEmbedded(
+  config: Config,
+  { exclusive = false, existing = false }: InstallationOptions,
+): Promise<EmbeddedPostgres> {
+  if (existing && !existsSync(path.join(config.dataFolder, 'postgres'))) {
+    throw new UserError(
+      `there is no installation in ${config.dataFolder} yet; start one, or name another folder in POSTSTELLE_DATA (that of a demo is <folder>/demo)`,
+    )
+  }
   const server = await openEmbeddedPostgres(config.dataFolder, exclusive ? { waitForOtherMs: 10_000 } : {})
   if (exclusive && !server.startedHere) {
     throw new UserError(

@@ -16,6 +16,10 @@ const terminal: Terminal = {
   },
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  abort: (sentence) => {
+    process.stderr.write(`poststelle: ${sentence}\n`)
+    process.exit(1)
+  },
   stdin: async () => {
     const pieces: Buffer[] = []
     for await (const piece of process.stdin) pieces.push(piece as Buffer)

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { hostCheck } from '../accounts/host-check.ts'
 import { importAccounts, type ImportedAccount } from '../accounts/import.ts'
 import { parseAccounts } from '../accounts/settings.ts'
-import { errorText, UserError } from '../base/failure.ts'
+import { errorCode, UserError } from '../base/failure.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
 import { WorkerSession } from '../db/worker-session.ts'
 import type { CommandContext, Installation } from './installation.ts'
@@ -21,15 +21,19 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
     .option(...JSON_FLAG)
     .action(async (file: string, options: JsonOption & { dryRun?: boolean }) => {
       const source = file === '-' ? 'standard input' : file
-      const text = file === '-' ? (await ctx.terminal.stdin()).toString('utf8') : readText(file)
+      const text = decode(file === '-' ? await ctx.terminal.stdin() : read(file), source)
       const { egressAllow } = ctx.readConfig()
       const accounts = parseAccounts(text, source, hostCheck(egressAllow))
-      await withInstallation(ctx, async ({ db, vault }) => {
-        const imported = await importAccounts({ db, vault }, accounts, { dryRun: options.dryRun ?? false })
-        answer(ctx, options, { dry_run: options.dryRun ?? false, accounts: imported }, () =>
-          importText(imported, options.dryRun ?? false),
-        )
-      })
+      await withInstallation(
+        ctx,
+        async ({ db, vault }) => {
+          const imported = await importAccounts({ db, vault }, accounts, { dryRun: options.dryRun ?? false })
+          answer(ctx, options, { dry_run: options.dryRun ?? false, accounts: imported }, () =>
+            importText(imported, options.dryRun ?? false),
+          )
+        },
+        { existing: options.dryRun ?? false },
+      )
     })
   account
     .command('list')
@@ -83,11 +87,20 @@ async function asWorker<T>(installation: Installation, work: (workerId: number) 
   }
 }
 
-function readText(file: string): string {
+function read(file: string): Buffer {
   try {
-    return readFileSync(file, 'utf8')
+    return readFileSync(file)
   } catch (error) {
-    throw new UserError(`${file}: cannot be read: ${errorText(error)}`, { cause: error, exitCode: 2 })
+    throw new UserError(`${file}: cannot be read (${errorCode(error)})`, { cause: error, exitCode: 2 })
+  }
+}
+
+/** A password in another encoding would be stored as another password. */
+function decode(bytes: Buffer, source: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new UserError(`${source}: is not UTF-8 text; save it in that encoding`, { cause: error, exitCode: 2 })
   }
 }
 

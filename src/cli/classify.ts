@@ -41,7 +41,7 @@ export function addClassifyCommand(program: Command, ctx: CommandContext): void 
     }
     answer(ctx, options, value, () => {
       const steps = text.steps.map((step, i) => `  ${i + 1}. ${step}\n`).join('')
-      const who = language === 'de' ? 'Wer handelt' : 'Who acts'
+      const who = language === 'de' ? 'Zuständig' : 'Who acts'
       return `${text.label} [${flag}]\n${text.meaning}\n${who}: ${text.actor}\n${steps}${text.link ? `${text.link}\n` : ''}`
     })
   })

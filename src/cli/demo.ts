@@ -2,7 +2,7 @@
 // happens. Nothing leaves this machine.
 
 import path from 'node:path'
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import { importAccounts } from '../accounts/import.ts'
 import { parseAccounts } from '../accounts/settings.ts'
 import type { Config } from '../base/config.ts'
@@ -18,11 +18,17 @@ const LOOK_MS = 500
 const SEND_EVERY_MS = 4_000
 const MAILS_PER_MINUTE = 40
 
+function seconds(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) === 0)
+    throw new InvalidArgumentError('A whole number of seconds from 1 to 99999.')
+  return Number(text)
+}
+
 export function addDemoCommand(program: Command, ctx: CommandContext): void {
   program
     .command('demo')
     .description('show the service at work on simulated accounts; Ctrl-C ends it')
-    .option('--seconds <n>', 'end by itself after that many seconds', Number)
+    .option('--seconds <n>', 'end by itself after that many seconds', seconds)
     .option('--json', 'print one JSON object per observation')
     .action(async (options: { seconds?: number; json?: boolean }) => {
       const started = performance.now()
@@ -90,6 +96,7 @@ async function runDemo(
     const limit = options.seconds === undefined ? undefined : setTimeout(() => end.abort(), options.seconds * 1000)
     await Promise.race([
       stopSignal,
+      installation.databaseGone.then(() => ctx.terminal.abort('the embedded database ended')),
       new Promise((resolve) => end.signal.addEventListener('abort', resolve, { once: true })),
     ])
     for (const timer of timers) clearInterval(timer)

@@ -21,6 +21,8 @@ export interface Installation {
   readonly clock: Clock
   readonly log: Logger
   readonly version: string
+  /** Resolves when the embedded database has ended. */
+  readonly databaseGone: Promise<void>
   close(): Promise<void>
 }
 
@@ -36,6 +38,8 @@ export interface Terminal {
   readonly columns: number
   out(text: string): void
   err(text: string): void
+  /** Says why and ends the process at once: there is nothing left to settle. */
+  abort(sentence: string): never
   /** All of standard input. */
   stdin(): Promise<Buffer>
   /** Resolves with the first SIGINT or SIGTERM; a second one ends the process at once. */
@@ -49,7 +53,7 @@ export interface Builders {
   openInstallation(
     config: Config,
     log: Logger,
-    options: { migrations: 'up' | 'require' | 'leave'; exclusive?: boolean },
+    options: { migrations: 'up' | 'require' | 'leave'; exclusive?: boolean; existing?: boolean },
   ): Promise<Installation>
   startService(installation: Installation, roles: ReadonlySet<Role>, onStuck: () => void): Promise<Service>
 }

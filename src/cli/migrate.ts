@@ -30,7 +30,7 @@ export function addMigrateCommand(program: Command, ctx: CommandContext): void {
               ),
           )
         },
-        'leave',
+        { migrations: 'leave' },
       ),
     )
   migrate
@@ -46,7 +46,7 @@ export function addMigrateCommand(program: Command, ctx: CommandContext): void {
             applied.length > 0 ? `applied ${applied.join(', ')}\n` : 'nothing to do, the database is up to date\n',
           )
         },
-        'leave',
+        { migrations: 'leave', existing: false },
       ),
     )
 }

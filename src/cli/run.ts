@@ -13,9 +13,10 @@ export const JSON_FLAG = ['--json', 'print JSON for programs'] as const
 export async function withInstallation<T>(
   ctx: CommandContext,
   work: (installation: Installation) => Promise<T>,
-  migrations: 'require' | 'leave' = 'require',
+  options: { migrations?: 'require' | 'leave'; existing?: boolean } = {},
 ): Promise<T> {
-  const installation = await ctx.openInstallation(ctx.readConfig(), silentLogger, { migrations })
+  const { migrations = 'require', existing = true } = options
+  const installation = await ctx.openInstallation(ctx.readConfig(), silentLogger, { migrations, existing })
   try {
     return await work(installation)
   } finally {

@@ -4,6 +4,8 @@ import { Option, type Command } from 'commander'
 import { silentLogger } from '../base/logger.ts'
 import type { CommandContext, Role } from './installation.ts'
 
+const GONE = 'database gone'
+
 export function addStartCommand(program: Command, ctx: CommandContext): void {
   program
     .command('start')
@@ -32,7 +34,9 @@ export function addStartCommand(program: Command, ctx: CommandContext): void {
         }
         if (options.json) ctx.terminal.out(`${JSON.stringify(facts)}\n`)
         log.info(facts, 'Poststelle runs')
-        const why = await Promise.race([stopSignal, stuck.promise])
+        const why = await Promise.race([stopSignal, stuck.promise, installation.databaseGone.then(() => GONE)])
+        if (why === GONE)
+          ctx.terminal.abort('the embedded database ended; the supervisor should start the service again')
         log.info({ why }, 'stopping')
         await service.stop()
         log.info('stopped')

@@ -66,7 +66,7 @@ export async function requireMigrated(db: Db): Promise<void> {
   const missing = (await migrationStatus(db)).filter((state) => state.appliedAt === undefined)
   if (missing.length > 0) {
     throw new UserError(
-      `the database lacks the migration ${missing.map((m) => m.name).join(', ')}; run "poststelle migrate up"`,
+      `the database lacks ${missing.length === 1 ? 'the migration' : 'the migrations'} ${missing.map((m) => m.name).join(', ')}; run "poststelle migrate up"`,
     )
   }
 }

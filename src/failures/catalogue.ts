@@ -25,6 +25,8 @@ const flagEntry = z.strictObject({
   persistence: z.enum(PERSISTENCES),
   /** Lanes that cannot work while it lasts; 'stage' means: those of the stage it was met in (token: both). */
   blocks: z.union([z.array(z.enum(DIRECTIONS)), z.literal('stage')]),
+  /** The provider lifts it by itself, but not earlier. */
+  waitSeconds: z.int().positive().optional(),
   de: texts,
   en: texts,
 })

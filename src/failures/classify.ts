@@ -21,7 +21,8 @@ export function classify(refusal: Refusal): Verdict {
   const ofMessage = scope === 'message' || scope === 'recipient'
   const unknownAtMessage = !rule && refusal.stage === 'smtp' && MESSAGE_STEPS.has(refusal.step ?? '')
   const blocks = ofMessage || unknownAtMessage ? [] : lanesOf(entry, refusal.stage)
-  const waitMs = refusal.retryAfterMs ?? (persistence === 'transient' ? waitIn(facts.text) : undefined)
+  const said = refusal.retryAfterMs ?? (persistence === 'transient' ? waitIn(facts.text) : undefined)
+  const waitMs = said ?? (entry.waitSeconds === undefined ? undefined : entry.waitSeconds * 1_000)
   return { flag: entry.flag, scope, persistence, blocks, ...(waitMs !== undefined && { retryAfterMs: waitMs }) }
 }
 

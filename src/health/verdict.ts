@@ -6,6 +6,7 @@ export type Language = (typeof LANGUAGES)[number]
 export interface Lamps {
   readonly receive: { readonly state: string } | null
   readonly send: { readonly state: string } | null
+  readonly flags: readonly unknown[]
 }
 
 export type Verdict =
@@ -20,7 +21,7 @@ export function judge(accounts: readonly Lamps[], workerAlive: boolean): Verdict
     accounts.filter((a) => [a.receive?.state, a.send?.state].some((state) => state && states.includes(state)))
   const blocked = having('blocked').length
   if (blocked > 0) return { kind: 'blocked', accounts: blocked }
-  const noted = having('failing', 'late').length
+  const noted = new Set([...having('failing', 'late'), ...accounts.filter(({ flags }) => flags.length > 0)]).size
   return noted > 0 ? { kind: 'notes', accounts: noted } : { kind: 'well' }
 }
 

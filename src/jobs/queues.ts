@@ -67,6 +67,7 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
   const pool = new pg.Pool({ connectionString, keepAlive: true, max: 24, options: '-c search_path=bullmq,public' })
   surviveBrokenConnections(pool, onError)
   const connection = pool as unknown as PostgresConnectionOptions // its own type of a pool asks for an index signature
+  const open = new Set<unknown>()
   return {
     backend: 'postgres',
     queue: (name) => {
@@ -78,9 +79,14 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
       const settings = { ...workerTimes, concurrency, connection }
       const worker = new Worker<LaneJob, string>(name, processor, settings)
       worker.on('error', onError)
+      open.add(worker)
+      worker.once('closed', () => open.delete(worker))
       return worker as unknown as LaneWorker
     },
-    close: () => pool.end(),
+    close: async () => {
+      // a worker that could not say goodbye, because the database is away, would spin on an ended pool without pause
+      if (open.size === 0) await pool.end()
+    },
   }
 }
 

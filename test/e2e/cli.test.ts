@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -46,7 +46,7 @@ describe('the command', () => {
   test('a database that was never migrated is named, and migrate up makes it ready', async () => {
     const before = await run(['status'])
     expect(before).toMatchObject({ code: 1, out: '' })
-    expect(before.err).toMatch(/lacks the migration .*poststelle migrate up/)
+    expect(before.err).toMatch(/lacks the migrations .*poststelle migrate up/)
     const up = await run(['migrate', 'up', '--json'])
     expect(JSON.parse(up.out)).toMatchObject({ applied: expect.arrayContaining(['0001_accounts']) })
     expect((await run(['migrate', 'up'])).out).toContain('nothing to do')
@@ -254,6 +254,26 @@ describe('the command', () => {
     expect(result.err).not.toContain('canary')
     const after = await sql<{ n: number }>`select count(*) as n from poststelle.accounts`.execute(database.db)
     expect(after.rows).toEqual(before.rows)
+  })
+
+  test('a file in another encoding is refused before a password is stored as another one', async () => {
+    const path = join(folder, 'latin1.json')
+    writeFileSync(path, Buffer.from(JSON.stringify(passwordAccount('x@example.test', { label: 'Büro' })), 'latin1'))
+    const { code, err } = await run(['account', 'import', path])
+    expect(code).toBe(2)
+    expect(err).toContain('is not UTF-8 text')
+  })
+
+  test('a command that only looks does not make an installation', async () => {
+    const data = join(folder, 'nowhere')
+    const { code, err } = await runCommand(['status'], { env: { POSTSTELLE_DATA: data } })
+    expect(code).toBe(1)
+    expect(err).toContain(`there is no installation in ${data} yet`)
+    expect(existsSync(data)).toBe(false)
+  })
+
+  test.each(['abc', '-1', '0', '3000000'])('demo --seconds %s is asked for wrongly', async (seconds) => {
+    expect(await run(['demo', '--seconds', seconds])).toMatchObject({ code: 2, out: '' })
   })
 
   test('every command explains itself', async () => {

@@ -70,6 +70,16 @@ describe('the demo', () => {
     expect(processesOf(folder)).toEqual([])
   })
 
+  test('a service whose embedded database dies ends, so that its supervisor can start it again', async () => {
+    const service = startCommand(['start', '--json'], { env })
+    await service.until(/"url"/)
+    const cluster = join(env.POSTSTELLE_DATA, 'postgres', 'postmaster.pid')
+    process.kill(Number(readFileSync(cluster, 'utf8').split('\n')[0]), 'SIGKILL')
+    const { code, err } = await service.ended()
+    expect(code).toBe(1)
+    expect(err).toContain('the embedded database ended')
+  })
+
   test('a second service on the same data is refused by name', async () => {
     const first = startCommand(['start', '--json'], { env })
     await first.until(/"url"/)

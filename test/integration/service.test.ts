@@ -36,7 +36,13 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
   const start = async (): Promise<Service> => {
     const config = { ...readConfig({ POSTSTELLE_HTTP: '127.0.0.1:0', POSTSTELLE_DATA: data }), redisUrl: redis?.url }
     return await startService(
-      { ...house, config, databaseUrl: house.database.url, version: 'test' },
+      {
+        ...house,
+        config,
+        databaseUrl: house.database.url,
+        version: 'test',
+        databaseGone: new Promise<never>(() => undefined),
+      },
       new Set(['api', 'worker']),
       () => undefined,
     )

@@ -76,6 +76,7 @@ async function help(words: readonly string[]): Promise<string> {
       columns: 200,
       out: (text) => void (printed += text),
       err: unused,
+      abort: unused,
       stdin: unused,
       stopSignal: unused,
     },

@@ -15,7 +15,7 @@ describe('migrations', () => {
 
   test('an empty database is told to be migrated, and two processes that do it at once do it once', async () => {
     await expect(requireMigrated(database.db)).rejects.toThrow(
-      /lacks the migration 0001_accounts.*poststelle migrate up/,
+      /lacks the migrations 0001_accounts.*poststelle migrate up/,
     )
     const results = await Promise.all([migrateUp(database.db), migrateUp(database.db)])
     expect(results.flat().sort()).toEqual((await migrationStatus(database.db)).map(({ name }) => name))

@@ -155,9 +155,8 @@ describe('the SQL surface for applications', () => {
     await client.query(`create function pg_temp.evil(v pg_catalog.text) returns boolean language plpgsql as $$
       begin if current_user <> 'poststelle_app' then raise exception 'ran as %', current_user; end if; return true; end $$`)
     await client.query('create domain pg_temp.text as pg_catalog.text check (pg_temp.evil(value))')
-    await client.query(
-      `select poststelle.submit_message('a@example.test', 'a@example.test', '{b@example.test}'::pg_catalog.text[], 'Subject: x')`,
-    )
+    const submit = `select poststelle.submit_message('a@example.test', 'a@example.test', '{b@example.test}'::pg_catalog.text[], 'Subject: x')`
+    await expect(client.query(submit)).resolves.toMatchObject({ rowCount: 1 })
     await client.end()
   })
 

@@ -1,20 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import { judge, LANGUAGES, stateText, verdictText, type Lamps } from '../../../src/health/verdict.ts'
 
-/** 'ok/blocked': receive ok, send blocked; '-': that half is not set up. */
+/** 'ok/blocked': receive ok, send blocked; '-': that half is not set up; '!' behind it: a flag is open. */
 const lamps = (text: string): Lamps[] =>
   text
     .split(' ')
     .filter(Boolean)
     .map((pair) => {
-      const [receive, send] = pair.split('/').map((state) => (state === '-' ? null : { state }))
-      return { receive: receive ?? null, send: send ?? null }
+      const [receive, send] = pair
+        .replace('!', '')
+        .split('/')
+        .map((state) => (state === '-' ? null : { state }))
+      return { receive: receive ?? null, send: send ?? null, flags: pair.endsWith('!') ? ['flag'] : [] }
     })
 
 describe('the verdict', () => {
   test.each([
     ['', 'Alles läuft.', 'All is well.'],
     ['ok/ok new/- -/ok paused/paused', 'Alles läuft.', 'All is well.'],
+    ['new/new! ok/ok', 'Läuft, mit 1 Hinweis.', 'Running, with 1 note.'],
     ['ok/failing', 'Läuft, mit 1 Hinweis.', 'Running, with 1 note.'],
     ['late/failing failing/ok -/late', 'Läuft, mit 3 Hinweisen.', 'Running, with 3 notes.'],
     ['blocked/blocked ok/ok', '1 Konto braucht Sie.', '1 account needs you.'],
