@@ -1,15 +1,15 @@
 // Writes an outcome into the health of a lane: state, flags, history, parking. Runs inside the transaction that settles the
-// work, so that what happened and what it means become visible together.
+// work, so that what happened and what it means become visible together. The caller has locked the account's lanes before, by
+// holdLease or lockLanes: one order for everybody, lanes before health.
 
 import type { Direction, Failure } from '../base/failure.ts'
 import type { Tx } from '../db/database.ts'
 import { addHealthEvent, clearFlags, lockHealth, openFlagCount, raiseFlag, saveHealth } from '../db/health.ts'
-import { lockLanes, parkLane, wakeNow } from '../db/lanes.ts'
+import { parkLane, wakeNow } from '../db/lanes.ts'
 import { isPassing, transition } from './transition.ts'
 
 /** A session did its work. What the token endpoint has refused meanwhile is not over with that. */
 export async function recordOk(tx: Tx, accountId: number, direction: Direction, now: Date): Promise<void> {
-  await lockLanes(tx, accountId)
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return // the account was deleted meanwhile
   const cleared = await clearFlags(tx, accountId, direction, { exceptStage: 'token' })
@@ -41,7 +41,6 @@ export async function recordFailure(
   failure: Failure,
   options: { atLogin: boolean; now: Date; random?: number },
 ): Promise<Date | null> {
-  await lockLanes(tx, accountId)
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return null
   const { verdict, stage, evidence } = failure
