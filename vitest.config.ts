@@ -1,4 +1,4 @@
-// Three kinds of tests, by folder. Integration and end-to-end tests share one PostgreSQL per run; see test/support.
+// Four kinds of tests, by folder. All but unit tests share one PostgreSQL per run; see test/support.
 
 import { defineConfig } from 'vitest/config'
 
@@ -13,6 +13,7 @@ export default defineConfig({
     projects: [
       project('unit'),
       project('integration', { maxWorkers: 2, globalSetup }),
+      project('faults', { maxWorkers: 2, testTimeout: 120_000, globalSetup }),
       project('e2e', { maxWorkers: 1, testTimeout: 120_000, globalSetup }),
     ],
   },

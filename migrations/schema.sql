@@ -19,6 +19,29 @@ begin
   end if;
   return found_id;
 end $_$;
+CREATE FUNCTION poststelle.ack_inbound(id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  update poststelle.messages m set acknowledged_at = now() where m.id = ack_inbound.id and m.acknowledged_at is null;
+  if found then
+    return true;
+  end if;
+  if not exists (select from poststelle.messages m where m.id = ack_inbound.id) then
+    raise exception using errcode = 'no_data_found', message = format('id: there is no message %s', coalesce(ack_inbound.id::text, 'null'));
+  end if;
+  return false;
+end $$;
+CREATE FUNCTION poststelle.attachment(message_id bigint, ordinal integer) RETURNS bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(string_agg(b.bytes, ''::bytea order by b.chunk), case when exists (select from poststelle.attachments t
+      where t.message_id = attachment.message_id and t.ordinal = attachment.ordinal) then ''::bytea end)
+  from poststelle.attachments t join poststelle.blob_chunks b on b.blob_id = t.blob_id
+  where t.message_id = attachment.message_id and t.ordinal = attachment.ordinal
+$$;
 CREATE FUNCTION poststelle.check_address(field text, address text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -38,6 +61,127 @@ begin
   delete from poststelle.message_bodies b using old_messages m where b.message_id = m.id;
   return null;
 end $$;
+CREATE TABLE poststelle.accounts (
+    id bigint NOT NULL,
+    email text NOT NULL,
+    label text DEFAULT ''::text NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    provider text NOT NULL,
+    pop3_host text,
+    pop3_port integer,
+    pop3_security text,
+    pop3_username text,
+    smtp_host text,
+    smtp_port integer,
+    smtp_security text,
+    smtp_username text,
+    auth_type text NOT NULL,
+    oauth_client_id bigint,
+    oauth_flow text,
+    oauth_scope text,
+    enabled_receive boolean DEFAULT true NOT NULL,
+    enabled_send boolean DEFAULT true NOT NULL,
+    uncertain_policy text DEFAULT 'retry_once'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
+    CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
+    CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),
+    CONSTRAINT accounts_check2 CHECK ((((smtp_host IS NULL) = (smtp_port IS NULL)) AND ((smtp_host IS NULL) = (smtp_security IS NULL)))),
+    CONSTRAINT accounts_check3 CHECK ((((auth_type = 'oauth2'::text) = (oauth_client_id IS NOT NULL)) AND ((auth_type = 'oauth2'::text) = (oauth_flow IS NOT NULL)))),
+    CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text]))),
+    CONSTRAINT accounts_pop3_port_check CHECK (((pop3_port >= 1) AND (pop3_port <= 65535))),
+    CONSTRAINT accounts_pop3_security_check CHECK ((pop3_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
+    CONSTRAINT accounts_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
+    CONSTRAINT accounts_smtp_port_check CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT accounts_smtp_security_check CHECK ((smtp_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
+    CONSTRAINT accounts_uncertain_policy_check CHECK ((uncertain_policy = ANY (ARRAY['retry_once'::text, 'hold'::text, 'retry'::text])))
+);
+CREATE TABLE poststelle.attachments (
+    message_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    name text NOT NULL,
+    content_type text NOT NULL,
+    disposition text NOT NULL,
+    content_id text,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    blob_id bigint NOT NULL,
+    CONSTRAINT attachments_disposition_check CHECK ((disposition = ANY (ARRAY['attachment'::text, 'inline'::text])))
+);
+CREATE TABLE poststelle.message_contents (
+    message_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    "position" bigint NOT NULL,
+    state text NOT NULL,
+    reason text,
+    parsed_at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text DEFAULT 'mail'::text NOT NULL,
+    thread_id text,
+    in_reply_to text,
+    reference_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    body_text text,
+    body_html text,
+    notes text[] DEFAULT '{}'::text[] NOT NULL,
+    search tsvector,
+    CONSTRAINT message_contents_check CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
+    CONSTRAINT message_contents_kind_check CHECK ((kind = ANY (ARRAY['mail'::text, 'auto_reply'::text, 'delivery_report'::text, 'disposition_report'::text]))),
+    CONSTRAINT message_contents_state_check CHECK ((state = ANY (ARRAY['parsed'::text, 'quarantined'::text])))
+);
+CREATE TABLE poststelle.messages (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    internet_message_id text,
+    date_at timestamp with time zone,
+    from_address text,
+    from_name text,
+    to_addresses text,
+    subject text,
+    complete boolean DEFAULT true NOT NULL,
+    acknowledged_at timestamp with time zone
+);
+CREATE VIEW poststelle.inbox AS
+ SELECT m.id,
+    a.email AS account,
+    m.account_id,
+    m.received_at,
+    m.date_at,
+    m.from_address,
+    m.from_name,
+    m.to_addresses,
+    m.subject,
+    m.internet_message_id AS message_id,
+    m.size_bytes,
+    encode(m.sha256, 'hex'::text) AS sha256,
+    m.complete,
+    m.acknowledged_at,
+    COALESCE(c.state, 'pending'::text) AS parse_state,
+    c.reason AS parse_reason,
+    c."position",
+    c.kind,
+    c.thread_id,
+    c.in_reply_to,
+    c.reference_ids,
+    c.body_text,
+    c.body_html,
+    c.notes AS parse_notes,
+    c.search,
+    ( SELECT count(*) AS count
+           FROM poststelle.attachments t
+          WHERE (t.message_id = m.id)) AS attachment_count
+   FROM ((poststelle.messages m
+     JOIN poststelle.accounts a ON ((a.id = m.account_id)))
+     LEFT JOIN poststelle.message_contents c ON ((c.message_id = m.id)));
+CREATE FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer DEFAULT 100) RETURNS SETOF poststelle.inbox
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select i.* from poststelle.inbox i where i.position > coalesce(inbox_since.cursor, 0)
+  order by i.position limit greatest(0, least(coalesce(inbox_since.max_rows, 100), 10000))
+$$;
 CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -161,42 +305,6 @@ CREATE TABLE poststelle.account_health (
     CONSTRAINT account_health_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text]))),
     CONSTRAINT account_health_state_check CHECK ((state = ANY (ARRAY['new'::text, 'ok'::text, 'failing'::text, 'blocked'::text])))
 );
-CREATE TABLE poststelle.accounts (
-    id bigint NOT NULL,
-    email text NOT NULL,
-    label text DEFAULT ''::text NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    provider text NOT NULL,
-    pop3_host text,
-    pop3_port integer,
-    pop3_security text,
-    pop3_username text,
-    smtp_host text,
-    smtp_port integer,
-    smtp_security text,
-    smtp_username text,
-    auth_type text NOT NULL,
-    oauth_client_id bigint,
-    oauth_flow text,
-    oauth_scope text,
-    enabled_receive boolean DEFAULT true NOT NULL,
-    enabled_send boolean DEFAULT true NOT NULL,
-    uncertain_policy text DEFAULT 'retry_once'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
-    CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
-    CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),
-    CONSTRAINT accounts_check2 CHECK ((((smtp_host IS NULL) = (smtp_port IS NULL)) AND ((smtp_host IS NULL) = (smtp_security IS NULL)))),
-    CONSTRAINT accounts_check3 CHECK ((((auth_type = 'oauth2'::text) = (oauth_client_id IS NOT NULL)) AND ((auth_type = 'oauth2'::text) = (oauth_flow IS NOT NULL)))),
-    CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text]))),
-    CONSTRAINT accounts_pop3_port_check CHECK (((pop3_port >= 1) AND (pop3_port <= 65535))),
-    CONSTRAINT accounts_pop3_security_check CHECK ((pop3_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
-    CONSTRAINT accounts_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
-    CONSTRAINT accounts_smtp_port_check CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
-    CONSTRAINT accounts_smtp_security_check CHECK ((smtp_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
-    CONSTRAINT accounts_uncertain_policy_check CHECK ((uncertain_policy = ANY (ARRAY['retry_once'::text, 'hold'::text, 'retry'::text])))
-);
 CREATE TABLE poststelle.health_flags (
     id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -222,7 +330,30 @@ CREATE TABLE poststelle.maildrops (
     listed_count bigint,
     listed_size_bytes bigint,
     listed_last_uidl text,
+    poll_interval_max_seconds integer,
+    current_interval_seconds integer,
+    delete_after_ack boolean DEFAULT false NOT NULL,
+    first_sync text DEFAULT 'all'::text NOT NULL,
+    first_sync_days integer,
+    first_sync_done_at timestamp with time zone,
+    max_session_messages integer DEFAULT 5000 NOT NULL,
+    max_session_bytes bigint DEFAULT 524288000 NOT NULL,
+    max_message_bytes bigint DEFAULT 157286400 NOT NULL,
+    listed_digest bytea,
+    hash_identity boolean DEFAULT false NOT NULL,
+    guard text,
+    guard_since timestamp with time zone,
+    guard_figures jsonb,
+    CONSTRAINT maildrops_check CHECK (((first_sync = 'last_days'::text) = (first_sync_days IS NOT NULL))),
+    CONSTRAINT maildrops_check1 CHECK (((guard IS NULL) = (guard_since IS NULL))),
     CONSTRAINT maildrops_delete_after_days_check CHECK ((delete_after_days >= 0)),
+    CONSTRAINT maildrops_first_sync_check CHECK ((first_sync = ANY (ARRAY['all'::text, 'from_now'::text, 'last_days'::text]))),
+    CONSTRAINT maildrops_first_sync_days_check CHECK (((first_sync_days >= 1) AND (first_sync_days <= 36500))),
+    CONSTRAINT maildrops_guard_check CHECK ((guard = ANY (ARRAY['paused'::text, 'adopt'::text, 'reimport'::text]))),
+    CONSTRAINT maildrops_max_message_bytes_check CHECK (((max_message_bytes >= 65536) AND (max_message_bytes <= 1073741824))),
+    CONSTRAINT maildrops_max_session_bytes_check CHECK (((max_session_bytes >= 1048576) AND (max_session_bytes <= '107374182400'::bigint))),
+    CONSTRAINT maildrops_max_session_messages_check CHECK (((max_session_messages >= 1) AND (max_session_messages <= 100000))),
+    CONSTRAINT maildrops_poll_interval_max_seconds_check CHECK (((poll_interval_max_seconds >= 1) AND (poll_interval_max_seconds <= 86400))),
     CONSTRAINT maildrops_poll_interval_seconds_check CHECK (((poll_interval_seconds >= 1) AND (poll_interval_seconds <= 86400)))
 );
 CREATE TABLE poststelle.outbound_messages (
@@ -293,6 +424,30 @@ ALTER TABLE poststelle.accounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE poststelle.blob_chunks (
+    blob_id bigint NOT NULL,
+    chunk integer NOT NULL,
+    bytes bytea NOT NULL
+);
+ALTER TABLE ONLY poststelle.blob_chunks ALTER COLUMN bytes SET COMPRESSION lz4;
+CREATE TABLE poststelle.blob_spools (
+    blob_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE poststelle.blobs (
+    id bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    size_bytes bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE poststelle.blobs ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME poststelle.blobs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.delivery_attempts (
     message_id bigint NOT NULL,
     number integer NOT NULL,
@@ -307,6 +462,19 @@ CREATE TABLE poststelle.delivery_attempts (
     CONSTRAINT delivery_attempts_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT delivery_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'deferred'::text, 'uncertain'::text, 'returned'::text]))),
     CONSTRAINT delivery_attempts_phase_check CHECK ((phase = ANY (ARRAY['claimed'::text, 'handing_over'::text, 'done'::text])))
+);
+CREATE TABLE poststelle.delivery_reports (
+    message_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    action text NOT NULL,
+    recipient text NOT NULL,
+    status text,
+    diagnostic text,
+    reporting_mta text,
+    original_message_id text,
+    outbound_message_id bigint,
+    outbound_ordinal integer,
+    CONSTRAINT delivery_reports_action_check CHECK ((action = ANY (ARRAY['failed'::text, 'delayed'::text, 'delivered'::text, 'relayed'::text, 'expanded'::text])))
 );
 CREATE TABLE poststelle.grants (
     account_id bigint NOT NULL,
@@ -345,34 +513,50 @@ ALTER TABLE poststelle.health_flags ALTER COLUMN id ADD GENERATED ALWAYS AS IDEN
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE poststelle.messages (
-    id bigint NOT NULL,
-    account_id bigint NOT NULL,
-    received_at timestamp with time zone DEFAULT now() NOT NULL,
-    size_bytes bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    internet_message_id text,
-    date_at timestamp with time zone,
-    from_address text,
-    from_name text,
-    to_addresses text,
-    subject text
+CREATE TABLE poststelle.host_breakers (
+    host text NOT NULL,
+    kind text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    open_until timestamp with time zone NOT NULL,
+    probes integer DEFAULT 0 NOT NULL,
+    flag text NOT NULL,
+    evidence text NOT NULL,
+    CONSTRAINT host_breakers_kind_check CHECK ((kind = ANY (ARRAY['login'::text, 'network'::text])))
 );
-CREATE VIEW poststelle.inbox AS
- SELECT m.id,
-    a.email AS account,
-    m.account_id,
-    m.received_at,
-    m.date_at,
-    m.from_address,
-    m.from_name,
-    m.to_addresses,
-    m.subject,
-    m.internet_message_id AS message_id,
-    m.size_bytes,
-    encode(m.sha256, 'hex'::text) AS sha256
-   FROM (poststelle.messages m
-     JOIN poststelle.accounts a ON ((a.id = m.account_id)));
+CREATE TABLE poststelle.host_failures (
+    host text NOT NULL,
+    account_id bigint NOT NULL,
+    kind text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT host_failures_kind_check CHECK ((kind = ANY (ARRAY['login'::text, 'network'::text])))
+);
+CREATE VIEW poststelle.inbox_attachments AS
+ SELECT t.message_id,
+    t.ordinal,
+    t.name,
+    t.content_type,
+    t.disposition,
+    t.content_id,
+    t.size_bytes,
+    encode(t.sha256, 'hex'::text) AS sha256
+   FROM poststelle.attachments t;
+CREATE VIEW poststelle.inbox_delivery_reports AS
+ SELECT r.message_id,
+    r.ordinal,
+    r.action,
+    r.recipient,
+    r.status,
+    r.diagnostic,
+    r.reporting_mta,
+    r.original_message_id,
+    r.outbound_message_id
+   FROM poststelle.delivery_reports r;
+CREATE SEQUENCE poststelle.inbox_position
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 CREATE TABLE poststelle.kysely_migration (
     name character varying(255) NOT NULL,
     "timestamp" character varying(255) NOT NULL
@@ -391,7 +575,7 @@ CREATE TABLE poststelle.lanes (
     lease_until timestamp with time zone,
     lease_worker integer,
     CONSTRAINT lanes_check CHECK ((((lease_token IS NULL) = (lease_until IS NULL)) AND ((lease_token IS NULL) = (lease_worker IS NULL)))),
-    CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text])))
+    CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text, 'parse'::text])))
 );
 CREATE TABLE poststelle.maildrop_uidls (
     account_id bigint NOT NULL,
@@ -402,19 +586,53 @@ CREATE TABLE poststelle.maildrop_uidls (
     sha256 bytea,
     message_id bigint,
     reason text,
-    attempts integer DEFAULT 1 NOT NULL,
-    stored_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    stored_at timestamp with time zone,
     deleted_at timestamp with time zone,
+    listed_at timestamp with time zone DEFAULT now() NOT NULL,
+    retry_at timestamp with time zone,
+    gone_at timestamp with time zone,
+    fingerprint bytea,
+    oversize boolean DEFAULT false NOT NULL,
     CONSTRAINT maildrop_uidls_check CHECK (((state <> ALL (ARRAY['stored'::text, 'delete_intent'::text, 'deleted'::text])) OR (sha256 IS NOT NULL))),
     CONSTRAINT maildrop_uidls_check1 CHECK (((state = 'deleted'::text) = (deleted_at IS NOT NULL))),
-    CONSTRAINT maildrop_uidls_state_check CHECK ((state = ANY (ARRAY['stored'::text, 'skipped'::text, 'quarantined'::text, 'delete_intent'::text, 'deleted'::text])))
+    CONSTRAINT maildrop_uidls_check2 CHECK (((state <> ALL (ARRAY['stored'::text, 'delete_intent'::text])) OR (stored_at IS NOT NULL))),
+    CONSTRAINT maildrop_uidls_check3 CHECK (((state = ANY (ARRAY['skipped'::text, 'quarantined'::text])) OR (retry_at IS NULL))),
+    CONSTRAINT maildrop_uidls_check4 CHECK (((state <> ALL (ARRAY['skipped'::text, 'quarantined'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT maildrop_uidls_state_check CHECK ((state = ANY (ARRAY['listed'::text, 'stored'::text, 'skipped'::text, 'quarantined'::text, 'vanished'::text, 'delete_intent'::text, 'deleted'::text])))
 );
+COMMENT ON COLUMN poststelle.maildrop_uidls.size_bytes IS 'as announced by LIST; 0 where it was not announced';
 CREATE TABLE poststelle.message_bodies (
     message_id bigint NOT NULL,
     chunk integer NOT NULL,
     bytes bytea NOT NULL
 );
 ALTER TABLE ONLY poststelle.message_bodies ALTER COLUMN bytes SET COMPRESSION lz4;
+CREATE VIEW poststelle.ledger_gaps AS
+ SELECT u.account_id,
+    a.email AS account,
+    u.uidl,
+    u.ordinal,
+        CASE u.state
+            WHEN 'listed'::text THEN 'waiting'::text
+            WHEN 'vanished'::text THEN 'vanished'::text
+            ELSE 'bytes_missing'::text
+        END AS gap,
+    u.size_bytes,
+    u.listed_at,
+    u.gone_at,
+        CASE u.state
+            WHEN 'listed'::text THEN 'it is on the server and was not retrieved yet'::text
+            WHEN 'vanished'::text THEN COALESCE(u.reason, 'it left the server before it could be retrieved, and it was not we who deleted it'::text)
+            ELSE 'the ledger says that it is stored, and its message has no bytes'::text
+        END AS reason
+   FROM (poststelle.maildrop_uidls u
+     JOIN poststelle.accounts a ON ((a.id = u.account_id)))
+  WHERE ((u.state = ANY (ARRAY['listed'::text, 'vanished'::text])) OR ((u.state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (EXISTS ( SELECT
+           FROM poststelle.messages m
+          WHERE ((m.id = u.message_id) AND (m.size_bytes > 0) AND (NOT (EXISTS ( SELECT
+                   FROM poststelle.message_bodies b
+                  WHERE (b.message_id = m.id)))))))));
 CREATE TABLE poststelle.message_spools (
     message_id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -516,6 +734,12 @@ CREATE VIEW poststelle.outbox_recipients AS
     r.flag,
     r.updated_at
    FROM poststelle.outbound_recipients r;
+CREATE TABLE poststelle.parse_queue (
+    message_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    raised_limits boolean DEFAULT false NOT NULL
+);
 CREATE TABLE poststelle.workers (
     id integer NOT NULL,
     host text NOT NULL,
@@ -537,14 +761,30 @@ ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_pkey PRIMARY KEY (account_id, direction);
 ALTER TABLE ONLY poststelle.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.attachments
+    ADD CONSTRAINT attachments_pkey PRIMARY KEY (message_id, ordinal);
+ALTER TABLE ONLY poststelle.blob_chunks
+    ADD CONSTRAINT blob_chunks_pkey PRIMARY KEY (blob_id, chunk);
+ALTER TABLE ONLY poststelle.blob_spools
+    ADD CONSTRAINT blob_spools_pkey PRIMARY KEY (blob_id);
+ALTER TABLE ONLY poststelle.blobs
+    ADD CONSTRAINT blobs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.blobs
+    ADD CONSTRAINT blobs_sha256_key UNIQUE (sha256);
 ALTER TABLE ONLY poststelle.delivery_attempts
     ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (message_id, number);
+ALTER TABLE ONLY poststelle.delivery_reports
+    ADD CONSTRAINT delivery_reports_pkey PRIMARY KEY (message_id, ordinal);
 ALTER TABLE ONLY poststelle.grants
     ADD CONSTRAINT grants_pkey PRIMARY KEY (account_id);
 ALTER TABLE ONLY poststelle.health_events
     ADD CONSTRAINT health_events_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.health_flags
     ADD CONSTRAINT health_flags_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.host_breakers
+    ADD CONSTRAINT host_breakers_pkey PRIMARY KEY (host);
+ALTER TABLE ONLY poststelle.host_failures
+    ADD CONSTRAINT host_failures_pkey PRIMARY KEY (host, account_id);
 ALTER TABLE ONLY poststelle.kysely_migration_lock
     ADD CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.kysely_migration
@@ -557,6 +797,10 @@ ALTER TABLE ONLY poststelle.maildrops
     ADD CONSTRAINT maildrops_pkey PRIMARY KEY (account_id);
 ALTER TABLE ONLY poststelle.message_bodies
     ADD CONSTRAINT message_bodies_pkey PRIMARY KEY (message_id, chunk);
+ALTER TABLE ONLY poststelle.message_contents
+    ADD CONSTRAINT message_contents_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.message_contents
+    ADD CONSTRAINT message_contents_position_key UNIQUE ("position");
 ALTER TABLE ONLY poststelle.message_spools
     ADD CONSTRAINT message_spools_pkey PRIMARY KEY (message_id);
 ALTER TABLE ONLY poststelle.messages
@@ -573,44 +817,66 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_message_id_address_key UNIQUE (message_id, address);
 ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
+ALTER TABLE ONLY poststelle.parse_queue
+    ADD CONSTRAINT parse_queue_pkey PRIMARY KEY (message_id);
 ALTER TABLE ONLY poststelle.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX accounts_email ON poststelle.accounts USING btree (lower(email));
 CREATE INDEX accounts_oauth_client ON poststelle.accounts USING btree (oauth_client_id);
 CREATE UNIQUE INDEX accounts_one_default ON poststelle.accounts USING btree (is_default) WHERE is_default;
+CREATE INDEX accounts_pop3_host ON poststelle.accounts USING btree (lower(pop3_host), pop3_port);
+CREATE INDEX attachments_blob ON poststelle.attachments USING btree (blob_id);
+CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btree (outbound_message_id) WHERE (outbound_message_id IS NOT NULL);
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
 CREATE INDEX lanes_due ON poststelle.lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
-CREATE INDEX maildrop_uidls_on_server ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE (state = ANY (ARRAY['stored'::text, 'delete_intent'::text]));
-CREATE INDEX maildrop_uidls_skipped ON poststelle.maildrop_uidls USING btree (account_id) WHERE (state = 'skipped'::text);
+CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
+CREATE INDEX maildrop_uidls_open ON poststelle.maildrop_uidls USING btree (account_id, state) WHERE (state = ANY (ARRAY['listed'::text, 'skipped'::text, 'quarantined'::text, 'vanished'::text, 'delete_intent'::text]));
+CREATE INDEX message_contents_quarantined ON poststelle.message_contents USING btree (account_id) WHERE (state = 'quarantined'::text);
+CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (search);
+CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
+CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
+CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
 ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.accounts
     ADD CONSTRAINT accounts_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id);
+ALTER TABLE ONLY poststelle.attachments
+    ADD CONSTRAINT attachments_blob_id_fkey FOREIGN KEY (blob_id) REFERENCES poststelle.blobs(id);
+ALTER TABLE ONLY poststelle.attachments
+    ADD CONSTRAINT attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.delivery_attempts
     ADD CONSTRAINT delivery_attempts_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.delivery_reports
+    ADD CONSTRAINT delivery_reports_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.delivery_reports
+    ADD CONSTRAINT delivery_reports_outbound_message_id_fkey FOREIGN KEY (outbound_message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE SET NULL;
 ALTER TABLE ONLY poststelle.grants
     ADD CONSTRAINT grants_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.health_events
     ADD CONSTRAINT health_events_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.health_flags
     ADD CONSTRAINT health_flags_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.host_failures
+    ADD CONSTRAINT host_failures_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.lanes
     ADD CONSTRAINT lanes_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.maildrop_uidls
     ADD CONSTRAINT maildrop_uidls_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.maildrops
     ADD CONSTRAINT maildrops_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.message_contents
+    ADD CONSTRAINT message_contents_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.messages
     ADD CONSTRAINT messages_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.outbound_bodies
@@ -619,16 +885,27 @@ ALTER TABLE ONLY poststelle.outbound_messages
     ADD CONSTRAINT outbound_messages_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE RESTRICT;
 ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.parse_queue
+    ADD CONSTRAINT parse_queue_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
 GRANT USAGE ON SCHEMA poststelle TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.account_id(account text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.ack_inbound(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.ack_inbound(id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.check_address(field text, address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
+GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.account_status TO poststelle_app;
-GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.inbox_attachments TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.inbox_delivery_reports TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.ledger_gaps TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox_recipients TO poststelle_app;

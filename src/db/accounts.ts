@@ -213,12 +213,13 @@ export async function saveAccount(
 async function saveLanes(tx: Tx, id: number, columns: AccountColumns): Promise<void> {
   const lanes: Record<string, boolean> = {
     receive: columns.pop3_host !== null,
+    parse: columns.pop3_host !== null,
     send: columns.smtp_host !== null,
     token: columns.auth_type === 'oauth2',
   }
   for (const [lane, wanted] of Object.entries(lanes)) {
     await (wanted
-      ? sql`insert into poststelle.lanes (account_id, lane, due_at) values (${id}, ${lane}, now()) on conflict do nothing`.execute(
+      ? sql`insert into poststelle.lanes (account_id, lane, due_at) values (${id}, ${lane}, ${lane === 'parse' ? sql`null` : sql`now()`}) on conflict do nothing`.execute(
           tx,
         )
       : sql`delete from poststelle.lanes where account_id = ${id} and lane = ${lane}`.execute(tx))

@@ -35,7 +35,7 @@ export async function takeDueLanes(db: Db, limit: number): Promise<Lane[]> {
         and (l.parked_until is null or l.parked_until <= now())
         and (l.lease_until is null or l.lease_until <= now())
         and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
-          else a.enabled_receive or a.enabled_send end
+          when 'parse' then true else a.enabled_receive or a.enabled_send end
       order by l.due_at limit ${limit} for update of l skip locked
     )
     update poststelle.lanes l set dispatched_until = now() + ${DISPATCH_SECONDS} * interval '1 second'
@@ -149,6 +149,6 @@ export async function overdueLanes(db: Db, seconds: number): Promise<LaneKind[]>
       and (l.parked_until is null or l.parked_until <= now() - ${seconds} * interval '1 second')
       and (l.lease_until is null or l.lease_until <= now())
       and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
-        else a.enabled_receive or a.enabled_send end`.execute(db)
+        when 'parse' then true else a.enabled_receive or a.enabled_send end`.execute(db)
   return rows.map((row) => row.lane)
 }

@@ -84,8 +84,7 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Map<str
     deletable: boolean
   }>`
     select u.uidl, u.ordinal, u.state,
-      u.state = 'skipped' and (u.attempts < ${TRIED_OFTEN} or u.stored_at <= now()
-        - case when u.attempts < ${TRIED_VERY_OFTEN} then interval '1 hour' else interval '1 day' end) as retry,
+      u.state = 'skipped' and u.retry_at <= now() as retry,
       u.state in ('stored', 'delete_intent') and d.delete_after_days is not null
         and u.stored_at <= now() - d.delete_after_days * interval '1 day' as deletable
     from poststelle.maildrop_uidls u join poststelle.maildrops d on d.account_id = u.account_id
@@ -102,9 +101,11 @@ export async function skipUidl(
   reason: string,
 ): Promise<void> {
   await sql`
-    insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes, reason)
-    values (${accountId}, ${key.uidl}, ${key.ordinal}, 'skipped', ${sizeBytes}, ${reason.slice(0, 1_000)})
-    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason, stored_at = now()
+    insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes, reason, attempts, retry_at)
+    values (${accountId}, ${key.uidl}, ${key.ordinal}, 'skipped', ${sizeBytes}, ${reason.slice(0, 1_000)}, 1, now())
+    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason,
+      retry_at = now() + case when u.attempts + 1 < ${TRIED_OFTEN} then interval '0' when u.attempts + 1 < ${TRIED_VERY_OFTEN}
+        then interval '1 hour' else interval '1 day' end
       where u.state = 'skipped'`.execute(tx)
 }
 

@@ -55,9 +55,10 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
       'poststelle.message_bodies (message_id, chunk, bytes)',
       rows.flatMap(({ message, id }) => [...chunkRows(id, 0, message.body)]),
     )
+    const storedAt = new Date()
     await copyRows(
       client,
-      'poststelle.maildrop_uidls (account_id, uidl, ordinal, state, size_bytes, sha256, message_id)',
+      'poststelle.maildrop_uidls (account_id, uidl, ordinal, state, size_bytes, sha256, message_id, stored_at)',
       rows.map(({ message: m, id }) => [
         { int8: lease.accountId },
         m.uidl,
@@ -66,6 +67,7 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
         { int8: m.sizeBytes },
         m.sha256,
         { int8: id },
+        { at: storedAt },
       ]),
     )
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])

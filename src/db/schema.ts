@@ -7,9 +7,12 @@ type Now = ColumnType<Date, Date | undefined, Date>
 type MaybeDate = Date | null
 type Json<T> = ColumnType<T | null, string | null, string | null>
 
-export type LaneKind = Direction | 'token'
+export type LaneKind = Direction | 'token' | 'parse'
 export type HealthState = 'new' | 'ok' | 'failing' | 'blocked'
-export type LedgerState = 'stored' | 'skipped' | 'quarantined' | 'delete_intent' | 'deleted'
+export type LedgerState = 'listed' | 'stored' | 'skipped' | 'quarantined' | 'vanished' | 'delete_intent' | 'deleted'
+export type GuardState = 'paused' | 'adopt' | 'reimport'
+export type HostTrouble = 'login' | 'network'
+export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
 export type OutboundState =
   | 'scheduled'
   | 'queued'
@@ -33,6 +36,15 @@ export interface StoredRefusal {
   scope: string
   persistence: string
   evidence: string
+}
+
+/** What the renumbering guard saw. */
+export interface GuardFigures {
+  listed: number
+  unknown: number
+  vanished: number
+  compared: number
+  matched: number
 }
 
 export interface Tables {
@@ -108,6 +120,20 @@ export interface Tables {
     listed_count: number | null
     listed_size_bytes: number | null
     listed_last_uidl: string | null
+    poll_interval_max_seconds: number | null
+    current_interval_seconds: number | null
+    delete_after_ack: Generated<boolean>
+    first_sync: Generated<'all' | 'from_now' | 'last_days'>
+    first_sync_days: number | null
+    first_sync_done_at: MaybeDate
+    max_session_messages: Generated<number>
+    max_session_bytes: Generated<number>
+    max_message_bytes: Generated<number>
+    listed_digest: Buffer | null
+    hash_identity: Generated<boolean>
+    guard: GuardState | null
+    guard_since: MaybeDate
+    guard_figures: Json<GuardFigures>
   }
   maildrop_uidls: {
     account_id: number
@@ -119,8 +145,13 @@ export interface Tables {
     message_id: number | null
     reason: string | null
     attempts: Generated<number>
-    stored_at: Now
+    stored_at: MaybeDate
     deleted_at: MaybeDate
+    listed_at: Now
+    retry_at: MaybeDate
+    gone_at: MaybeDate
+    fingerprint: Buffer | null
+    oversize: Generated<boolean>
   }
   messages: {
     id: Generated<number>
@@ -134,9 +165,69 @@ export interface Tables {
     from_name: string | null
     to_addresses: string | null
     subject: string | null
+    complete: Generated<boolean>
+    acknowledged_at: MaybeDate
   }
   message_bodies: { message_id: number; chunk: number; bytes: Buffer }
   message_spools: { message_id: number; account_id: number; started_at: Now }
+  parse_queue: {
+    message_id: number
+    account_id: number
+    attempts: Generated<number>
+    raised_limits: Generated<boolean>
+  }
+  message_contents: {
+    message_id: number
+    account_id: number
+    position: number
+    state: 'parsed' | 'quarantined'
+    reason: string | null
+    parsed_at: Now
+    kind: Generated<MessageKind>
+    thread_id: string | null
+    in_reply_to: string | null
+    reference_ids: Generated<string[]>
+    body_text: string | null
+    body_html: string | null
+    notes: Generated<string[]>
+    search: string | null
+  }
+  blobs: { id: Generated<number>; sha256: Buffer; size_bytes: number; created_at: Now }
+  blob_chunks: { blob_id: number; chunk: number; bytes: Buffer }
+  blob_spools: { blob_id: number; started_at: Now }
+  attachments: {
+    message_id: number
+    ordinal: number
+    name: string
+    content_type: string
+    disposition: 'attachment' | 'inline'
+    content_id: string | null
+    size_bytes: number
+    sha256: Buffer
+    blob_id: number
+  }
+  delivery_reports: {
+    message_id: number
+    ordinal: number
+    action: 'failed' | 'delayed' | 'delivered' | 'relayed' | 'expanded'
+    recipient: string
+    status: string | null
+    diagnostic: string | null
+    reporting_mta: string | null
+    original_message_id: string | null
+    outbound_message_id: number | null
+    outbound_ordinal: number | null
+  }
+  host_failures: { host: string; account_id: number; kind: HostTrouble; at: Date }
+  host_breakers: {
+    host: string
+    kind: HostTrouble
+    opened_at: Date
+    open_until: Date
+    probes: Generated<number>
+    flag: string
+    evidence: string
+  }
   outbound_messages: {
     id: Generated<number>
     account_id: number

@@ -82,7 +82,7 @@ async function settleOwnFault(ctx: PollContext, lease: Lease, error: unknown, st
   const rest = later(now, OWN_FAULT_REST_MS)
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
-    if (stopping || lane === 'token') return await releaseLane(tx, lease, rest)
+    if (stopping || lane === 'token' || lane === 'parse') return await releaseLane(tx, lease, rest)
     const flag = error instanceof UserError ? 'unclassified' : 'storage_failure'
     const failure = new Failure(
       { flag, scope: 'service', persistence: 'transient', blocks: [lane] },
