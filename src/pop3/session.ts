@@ -32,8 +32,10 @@ export type PopTarget = Endpoint & { readonly provider: Provider }
 
 export interface PopSessionOptions {
   readonly signal: AbortSignal
-  /** How long the server may be silent while it owes an answer; 60 s. */
+  /** How long the server may take for a status line; 60 s. Of a body it has to send `minBodyBytes` within the same time. */
   readonly idleTimeoutMs?: number
+  /** 16 KiB: less is no link, but a server that holds the session. */
+  readonly minBodyBytes?: number
   /** 30 s. */
   readonly greetingTimeoutMs?: number
 }
@@ -53,6 +55,7 @@ export interface RefusedMessage {
 
 const IDLE_MS = 60 * SECOND_MS
 const GREETING_MS = 30 * SECOND_MS
+const MIN_BODY_BYTES = 16 * 1024
 const WINDOW = 16
 const ALWAYS_MULTI_LINE = new Set(['RETR', 'TOP', 'CAPA'])
 const MULTI_LINE_IF_BARE = new Set(['LIST', 'UIDL', 'AUTH'])
@@ -82,16 +85,16 @@ export class PopSession extends Pop3Command {
 
   /** Dials, reads the greeting, upgrades to TLS where the target says so, and asks what the server can. Throws Failure. */
   static async open(net: Net, target: PopTarget, options: PopSessionOptions): Promise<PopSession> {
-    const { signal, idleTimeoutMs = IDLE_MS, greetingTimeoutMs = GREETING_MS } = options
+    const { signal, idleTimeoutMs = IDLE_MS, greetingTimeoutMs = GREETING_MS, minBodyBytes = MIN_BODY_BYTES } = options
     const refusals = new Refusals(target.provider)
     const { host } = target
     let session: PopSession | undefined
     try {
       const socket = await net.dial(target, { signal })
-      const wire = new Wire(socket, { host, refusals, idleMs: greetingTimeoutMs })
+      const wire = new Wire(socket, { host, refusals, limits: { idleMs: greetingTimeoutMs, minBodyBytes } })
       session = new PopSession(wire, target, signal)
       await wire.accepted(wire.expect('greeting', 'line'))
-      wire.idleTimeout(idleTimeoutMs)
+      wire.idleMs = idleTimeoutMs
       if (target.security === 'starttls') await session.#secure(net, signal)
       await session.#askCapabilities()
       return session

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Failure, Stopping } from '../../../src/base/failure.ts'
 import type { PopSession } from '../../../src/pop3/session.ts'
-import { bytewise, type PopScript, type Reply } from '../../support/scripted-pop3.ts'
+import { bytewise, type PopScript, type Reply, type ScriptedPop3 } from '../../support/scripted-pop3.ts'
 import { connect, failureOf, open, readAll, serve } from './open.ts'
 
 const LOGIN = { mechanism: 'xoauth2', username: 'anna@example.com', accessToken: 'token-of-anna' } as const
@@ -103,6 +103,76 @@ describe('silence', () => {
     const before = performance.now()
     while (performance.now() - before < 120) await new Promise((resolve) => setImmediate(resolve))
     expect(await failureOf(session.stat())).toMatchObject({ step: 'stat' })
+  })
+})
+
+describe('a server that drips', () => {
+  /** Says the pieces one after the other, every few milliseconds, until the session has ended. */
+  async function drip(server: ScriptedPop3, pieces: readonly string[], work: Promise<unknown>): Promise<void> {
+    let at = 0
+    const dripping = setInterval(() => server.say(pieces[at++ % pieces.length] ?? ''), 5)
+    try {
+      await work
+    } finally {
+      clearInterval(dripping)
+    }
+  }
+  const silentAt = (command: string, raw = '') => ({
+    answer: (line: string) => (line === command ? { raw } : undefined),
+  })
+
+  test('its greeting frees the slot after the limit of the greeting', async () => {
+    const server = await serve(silentAt('(greeting)', '+OK '))
+    const failing = failureOf(connect(server, { greetingTimeoutMs: 60 }))
+    await drip(server, ['x'], failing)
+    expect(await failing).toMatchObject({
+      step: 'greeting',
+      evidence: 'localhost did not complete a reply line within 0.06 s',
+    })
+    await server.waitFor(() => server.seen.open === 0)
+  })
+
+  test('a status line frees the slot after the idle limit, however many bytes come', async () => {
+    const { server, session } = await open(silentAt('STAT'), { idleTimeoutMs: 60 })
+    const failing = failureOf(session.stat())
+    await drip(server, ['+OK', ' 1', '2'], failing)
+    expect(await failing).toMatchObject({
+      step: 'stat',
+      evidence: 'localhost did not complete a reply line within 0.06 s',
+    })
+  })
+
+  test.each(['UIDL', 'LIST', 'RETR 1'])('the body of %s frees the slot', async (command) => {
+    const { server, session } = await open(silentAt(command, '+OK\r\n'), { idleTimeoutMs: 60 })
+    const work = { UIDL: () => session.uidls(), LIST: () => session.sizes() }[command] ?? (() => readAll(session, [1]))
+    const failing = failureOf(work())
+    await drip(server, ['1 a\r\n'], failing)
+    const failure = await failing
+    expect(failure).toMatchObject({ stage: 'pop3', step: command.slice(0, 4).toLowerCase() })
+    expect(failure.evidence).toMatch(/^localhost sent only \d+ bytes of a reply within 0\.06 s$/)
+  })
+
+  test('its consent to STLS frees the slot', async () => {
+    const server = await serve({ security: 'starttls', ...silentAt('STLS', '+OK') })
+    const failing = failureOf(connect(server, { idleTimeoutMs: 60 }))
+    await drip(server, [' x'], failing)
+    expect(await failing).toMatchObject({ step: 'tls', evidence: expect.stringContaining('did not complete') })
+  })
+
+  test('but keeps to the least rate is let finish', async () => {
+    const { server, session } = await open(silentAt('RETR 1', '+OK\r\n'), { idleTimeoutMs: 60, minBodyBytes: 10 })
+    const begun = performance.now()
+    let over = false
+    const reading = readAll(session, [1]).then(([body]) => ((over = true), body))
+    const dripping = setInterval(() => {
+      if (over) return
+      server.say(performance.now() - begun < 300 ? '12345678\r\n' : '.\r\n')
+    }, 5)
+    try {
+      expect((await reading)!.length).toBeGreaterThan(100)
+    } finally {
+      clearInterval(dripping)
+    }
   })
 })
 
