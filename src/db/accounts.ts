@@ -157,6 +157,9 @@ export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<numb
   await sql`
     update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null
     from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
+  await sql`
+    update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
+    where a.oauth_client_id = ${clientId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(tx)
   const { rows } = await sql<{ n: number }>`
     select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
   return rows[0]?.n ?? 0
