@@ -103,6 +103,25 @@ export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maild
   }
 }
 
+export async function saveMaildropPolicy(tx: Tx, accountId: number, policy: MaildropPolicy): Promise<void> {
+  const columns = {
+    poll_interval_seconds: policy.pollIntervalSeconds,
+    poll_interval_max_seconds: policy.pollIntervalMaxSeconds,
+    delete_after_days: policy.deleteAfterDays,
+    delete_after_ack: policy.deleteAfterAck,
+    first_sync: policy.firstSync,
+    first_sync_days: policy.firstSyncDays,
+    max_session_messages: policy.maxSessionMessages,
+    max_session_bytes: policy.maxSessionBytes,
+    max_message_bytes: policy.maxMessageBytes,
+  }
+  await tx
+    .insertInto('maildrops')
+    .values({ account_id: accountId, ...columns })
+    .onConflict((oc) => oc.column('account_id').doUpdateSet(columns))
+    .execute()
+}
+
 /** What a session leaves behind; undefined fields stay as they are. */
 export interface PollTrace {
   readonly loginDelaySeconds: number

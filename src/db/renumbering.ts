@@ -83,3 +83,11 @@ export async function setGuard(
     tx,
   )
 }
+
+/** The operator's word; false where nothing waits for it. */
+export async function decideGuard(tx: DbOrTx, accountId: number, decision: 'adopt' | 'reimport'): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update poststelle.maildrops set guard = ${decision}, guard_since = now()
+    where account_id = ${accountId} and guard = 'paused'`.execute(tx)
+  return Boolean(numAffectedRows)
+}
