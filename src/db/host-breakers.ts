@@ -60,7 +60,14 @@ export async function loadHostBreaker(db: DbOrTx, host: string): Promise<HostBre
   return found
 }
 
-export const listHostBreakers = (db: DbOrTx): Promise<HostBreaker[]> => breakersWhere(db, sql`true`)
+/** Open breakers, the oldest first, with the number of accounts that wait for each host. */
+export async function listHostBreakers(db: DbOrTx): Promise<(HostBreaker & { readonly accounts: number })[]> {
+  const { rows } = await sql<{ host: string; n: number }>`
+    select b.host, count(*) as n from poststelle.host_breakers b join poststelle.accounts a
+      on lower(a.pop3_host) || ':' || a.pop3_port = b.host and a.enabled_receive group by 1`.execute(db)
+  const accounts = new Map(rows.map(({ host, n }) => [host, n]))
+  return (await breakersWhere(db, sql`true`)).map((one) => ({ ...one, accounts: accounts.get(one.host) ?? 0 }))
+}
 
 async function breakersWhere(db: DbOrTx, condition: ReturnType<typeof sql>): Promise<HostBreaker[]> {
   const { rows } = await sql<{
