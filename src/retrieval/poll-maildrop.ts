@@ -5,11 +5,12 @@ import { later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
-import { loadAccount, type Account } from '../db/accounts.ts'
+import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { hostKey } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
-import { loadMaildrop, savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
+import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
+import { loadReceiving } from '../db/receiving.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
@@ -47,13 +48,14 @@ export async function pollMaildrop(
   signal: AbortSignal,
   options: PollOptions = {},
 ): Promise<PollResult> {
-  const account = await loadAccount(ctx.db, lease.accountId)
-  const maildrop = await loadMaildrop(ctx.db, lease.accountId)
-  if (!account?.pop3 || !maildrop) {
+  const known = await loadReceiving(ctx.database, lease.accountId)
+  if (!known?.account.pop3) {
     await releaseLane(ctx.db, lease, null)
     return NOTHING
   }
-  const host = hostKey(account.pop3)
+  const { account, maildrop, grant } = known
+  const { pop3 } = known.account
+  const host = hostKey(pop3)
   if (maildrop.hostTrouble && !options.forced) {
     const gate = await passHost(ctx.db, host, account.id, ctx.clock.now())
     if (!gate.open) {
@@ -63,8 +65,9 @@ export async function pollMaildrop(
   }
   const store = new MessageStore(ctx.database, lease, maildrop.policy)
   try {
-    const target = { ...account.pop3, provider: account.provider }
-    const session = await openLoggedIn(ctx, account, account.pop3, () => PopSession.open(ctx.net, target, { signal }))
+    const target = { ...pop3, provider: account.provider }
+    const open = () => PopSession.open(ctx.net, target, { signal })
+    const session = await openLoggedIn(ctx, account, pop3, open, grant)
     try {
       const done = await receive({ ctx, session, lease, maildrop, store, signal, now: ctx.clock.now() })
       await settleOk(ctx, lease, { account, maildrop, host }, store, done)
