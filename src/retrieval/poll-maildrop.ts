@@ -1,6 +1,7 @@
 // One poll of one maildrop, under the lease of its receive lane: pass the host's breaker, log in, do the session's work, settle.
 // Points of no return: the commit of a batch (only then may its messages be deleted) and QUIT (only its +OK deletes).
 
+import { jitter } from '../base/backoff.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
@@ -14,6 +15,7 @@ import { loadReceiving } from '../db/receiving.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
+import type { HostSlots } from './host-slots.ts'
 import { passHost, recordHostFailure, recordHostSuccess } from './host-breaker.ts'
 import { nextPoll } from './interval.ts'
 import { notesOf } from './notes.ts'
@@ -23,6 +25,8 @@ import { MessageStore, type StoreCounts } from './store-messages.ts'
 
 export interface PollContext extends CredentialContext {
   readonly database: Database
+  /** Of a process that polls many maildrops at once. */
+  readonly hostSlots?: HostSlots
 }
 
 export interface PollResult extends StoreCounts {
@@ -30,7 +34,7 @@ export interface PollResult extends StoreCounts {
   /** The session was capped: the maildrop holds more. */
   readonly more: boolean
   readonly failure?: Failure
-  /** The host's breaker is open: nobody was asked. */
+  /** The host's breaker is open, or it has as many sessions as it may: nobody was asked. */
   readonly waitsForHost?: boolean
 }
 
@@ -38,6 +42,9 @@ export interface PollOptions {
   /** The operator asked for it: the host's breaker does not stop it. */
   readonly forced?: boolean
 }
+
+/** Where the host has as many sessions as it may. */
+const SLOT_WAIT_MS = 4 * SECOND_MS
 
 const NOTHING: PollResult = { stored: 0, skipped: 0, suppressed: 0, deleted: 0, more: false }
 
@@ -62,6 +69,11 @@ export async function pollMaildrop(
       await releaseLane(ctx.db, lease, gate.until)
       return { ...NOTHING, waitsForHost: true }
     }
+  }
+  const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host) : () => undefined
+  if (!freeSlot) {
+    await releaseLane(ctx.db, lease, later(ctx.clock.now(), jitter(SLOT_WAIT_MS, 0.5, Math.random())))
+    return { ...NOTHING, waitsForHost: true }
   }
   const store = new MessageStore(ctx.database, lease, maildrop.policy)
   try {
@@ -89,6 +101,8 @@ export async function pollMaildrop(
       'poll failed',
     )
     return { ...NOTHING, ...store.counts, failure: error }
+  } finally {
+    freeSlot()
   }
 }
 
