@@ -70,6 +70,12 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
         { at: storedAt },
       ]),
     )
+    await copyRows(
+      client,
+      'poststelle.parse_queue (message_id, account_id)',
+      rows.map(({ id }) => [{ int8: id }, { int8: lease.accountId }]),
+    )
+    await client.query(`select pg_notify('poststelle_bell', 'parse:' || $1::text)`, [lease.accountId])
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
     const needless = batch.flatMap((m) => (returned.has(ledgerKey(m)) ? (m.spooledAs ?? []) : []))
     if (needless.length > 0) {

@@ -5,9 +5,8 @@ import { later, SECOND_MS } from '../base/clock.ts'
 import { claimLane, forgetDispatch, holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { maskSecrets } from '../failures/mask.ts'
 import { recordFailure } from '../health/record.ts'
-import type { LaneJobKind } from '../jobs/lane-jobs.ts'
+import type { LaneContext, LaneJobKind } from '../jobs/lane-jobs.ts'
 import type { LaneWorker, QueueFactory } from '../jobs/queues.ts'
-import type { PollContext } from '../retrieval/poll-maildrop.ts'
 
 /** After a fault of our own (the database, a bug) the lane rests that long. */
 const OWN_FAULT_REST_MS = 30 * SECOND_MS
@@ -21,7 +20,7 @@ export interface RunningWorker {
 
 /** `stopping` is aborted with a Stopping when the service shuts down. */
 export function runWorker(
-  ctx: PollContext,
+  ctx: LaneContext,
   queues: QueueFactory,
   kind: LaneJobKind,
   stopping: AbortSignal,
@@ -50,7 +49,7 @@ export function runWorker(
 }
 
 export async function runUnderLease(
-  ctx: PollContext,
+  ctx: LaneContext,
   kind: LaneJobKind,
   lease: Lease,
   stopping: AbortSignal,
@@ -76,7 +75,7 @@ export async function runUnderLease(
 }
 
 /** What we could not do shows at the account like any other trouble: nothing may fail in silence for ever. */
-async function settleOwnFault(ctx: PollContext, lease: Lease, error: unknown, stopping: boolean): Promise<void> {
+async function settleOwnFault(ctx: LaneContext, lease: Lease, error: unknown, stopping: boolean): Promise<void> {
   const { accountId, lane } = lease
   const now = ctx.clock.now()
   const rest = later(now, OWN_FAULT_REST_MS)

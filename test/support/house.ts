@@ -9,12 +9,13 @@ import { silentLogger } from '../../src/base/logger.ts'
 import { claimLane, type Lease } from '../../src/db/lanes.ts'
 import type { LaneKind } from '../../src/db/schema.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
+import type { LaneContext } from '../../src/jobs/lane-jobs.ts'
+import { ParsePool } from '../../src/message/parse-pool.ts'
 import { createNet } from '../../src/net/dial.ts'
-import type { PollContext } from '../../src/retrieval/poll-maildrop.ts'
 import { Vault } from '../../src/secrets/vault.ts'
 import { freshDatabase, type TestDatabase } from './database.ts'
 
-export interface TestHouse extends PollContext {
+export interface TestHouse extends LaneContext {
   readonly database: TestDatabase
   importAccounts(accounts: object[]): Promise<ImportedAccount[]>
   /** Claims a lane whether it is due or not; throws where somebody else has it. */
@@ -36,9 +37,11 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
     onRing: () => undefined,
     onProblem: () => undefined,
   })
+  const parsePool = new ParsePool(2)
   return {
     db,
     database,
+    parsePool,
     vault,
     net,
     clock: options.clock ?? systemClock,
@@ -56,6 +59,7 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
       return lease
     },
     close: async () => {
+      await parsePool.close()
       await session.close()
       await net.close()
       await database.drop()
