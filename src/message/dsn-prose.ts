@@ -19,7 +19,7 @@ export const enhancedCode = (text: string | undefined | null): string | null => 
 
 /** What follows is the mail that was returned: its addresses are nobody's fault. */
 const RETURNED =
-  /^[- ]*(?:below this line is a copy|this is a copy of (?:the|your) message|(?:start of )?(?:original|returned) message|original (?:message )?headers?|kopfzeilen der urspr|urspr[üu]ngliche (?:nachrichten)?kopfzeilen|message headers? follow|the (?:headers|text) of (?:the|your) original message|the body of the original|included is a copy|unsent message below|a copy of (?:the|your) (?:original )?message)/i
+  /^[- ]*(?:below this line is a copy|this is a copy of (?:the|your) message|(?:start of )?(?:original|returned) message|original (?:message )?headers?|kopfzeilen der urspr|urspr[üu]ngliche (?:nachrichten)?kopfzeilen|message headers? follow|the (?:headers?|text|body) of (?:the|your) original|included is a copy|unsent message below|a copy of (?:the|your) (?:original )?message|return-path:|received: from )/i
 const ANCHORS = [
   /^\s*<([^\s<>]{1,450}@[^\s<>]{1,250})>\s*(?::|\(|$)(.*)$/,
   /^\s*'([^\s'<>]{1,450}@[^\s'<>]{1,250})'(?:\s+(?:on|am|le)\b.*)?()$/,

@@ -126,19 +126,12 @@ const SUBJECT =
 const PROSE =
   /\bthis is the (?:qmail-send program|mail(?: delivery)? system)|this message was created automatically by mail delivery software|i(?:'|’)m (?:sorry to have to inform you|afraid i wasn'?t able to deliver)|delivery has failed to these recipients|fehler bei der nachrichtenzustellung|your message (?:to .{1,300}|wasn.t|did not reach|could ?n.t be) (?:delivered|couldn.t be delivered|reach|some)|ihre nachricht an .{1,300} konnte nicht zugestellt|the following (?:address(?:es|\(es\))?|recipients?(?:\(s\))?) (?:failed|cannot be reached|had (?:permanent|transient))|(?:address not found|message not delivered|message blocked|recipient inbox full)\b|permanent fatal errors|could not be delivered to one or more/i
 
-/** One sign may lie: a person answers with such a subject as well. */
-function looksLikeReport({ fields, original }: ReportFacts, text: string): boolean {
+/** A machine wrote it, and its subject or its words say so: one sign may lie, people answer with such a subject as well. */
+function looksLikeReport({ fields }: ReportFacts, text: string): boolean {
   if (fields.has('x-ms-exchange-message-is-ndr') || fields.has('x-failed-recipients')) return true
-  const returnPath = fields.raw('return-path')
-  const from = `${fields.text('from')} ${fields.text('sender')}`
-  const signs = [
-    SENDER.test(from),
-    SUBJECT.test(fields.text('subject')),
-    PROSE.test(text.slice(0, 4_000)),
-    returnPath !== undefined && /^<?\s*>?$/.test(returnPath.trim()),
-    original !== undefined && SENDER.test(from),
-  ].filter(Boolean).length
-  return signs >= 2 && (PROSE.test(text.slice(0, 4_000)) || SENDER.test(from))
+  const byDaemon = SENDER.test(`${fields.text('from')} ${fields.text('sender')}`)
+  const unanswerable = /^<?\s*>?$/.test(fields.raw('return-path')?.trim() ?? '-')
+  return (byDaemon || unanswerable) && (SUBJECT.test(fields.text('subject')) || PROSE.test(text.slice(0, 4_000)))
 }
 
 const failedRecipients = (fields: Fields): string[] =>

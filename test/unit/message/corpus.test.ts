@@ -24,13 +24,17 @@ async function read(raw: Buffer, size = 256 * 1024): Promise<Read> {
 
 const corpus = mimeCorpus()
 
-function compare({ expected, raw }: CorpusMail, { message, bytes }: Read): void {
-  if (expected.text !== undefined) expect(message.bodyText).toBe(expected.text)
-  if (expected.html !== undefined) expect(message.bodyHtml).toBe(expected.html)
-  if (expected.subject !== undefined) expect(summarise(raw).subject).toBe(expected.subject)
-  if (expected.files) expect(message.attachments.map(({ name }) => name)).toEqual(expected.files)
-  if (expected.bytes) expect(bytes.map(String)).toEqual(expected.bytes.map(String))
-  if (expected.kind !== undefined) expect(message.kind).toBe(expected.kind)
+/** Of everything that was read, what the corpus has an opinion on. */
+function seen({ expected, raw }: CorpusMail, { message, bytes }: Read): Record<string, unknown> {
+  const all: Record<string, unknown> = {
+    text: message.bodyText,
+    html: message.bodyHtml,
+    subject: summarise(raw).subject,
+    files: message.attachments.map(({ name }) => name),
+    bytes: bytes.map(String),
+    kind: message.kind,
+  }
+  return Object.fromEntries(Object.keys(expected).map((key) => [key, all[key]]))
 }
 
 describe(`a corpus of ${corpus.length} messages`, () => {
@@ -39,7 +43,11 @@ describe(`a corpus of ${corpus.length} messages`, () => {
   })
 
   test.each(corpus)('$name', async (mail) => {
-    compare(mail, await read(mail.raw))
+    const { expected } = mail
+    expect(seen(mail, await read(mail.raw))).toEqual({
+      ...expected,
+      ...(expected.bytes && { bytes: expected.bytes.map(String) }),
+    })
   })
 
   test('reads the same however the bytes arrive', async () => {
