@@ -112,12 +112,12 @@ const ADDRESS_FIELDS = new Set(
   'from sender reply-to to cc bcc delivered-to return-path disposition-notification-to'.split(' '),
 )
 
-/** mailparser makes an object, and a piece of HTML, of every address. */
+/** mailparser makes an object, and a piece of HTML, of every address; a comment may be as much work as one. */
 function checkAddresses(lines: readonly RawField[], limits: ParseLimits): void {
   let count = 0
   for (const { key, line } of lines) {
     if (!ADDRESS_FIELDS.has(key) && !key.startsWith('list-')) continue
-    for (const character of line) if (character === ',' || character === ';') count++
+    for (const character of line) if (character === ',' || character === ';' || character === '(') count++
   }
   if (count > limits.addresses) throw new ParseRefused(`it names more than ${limits.addresses} addresses`)
 }

@@ -1,29 +1,41 @@
 // The parsing threads of a process: few, made when they are first needed, used again, and replaced when a message was too much for one.
 
-import { LIMITS } from './limits.ts'
+import { LIMITS, RAISED_LIMITS, type ParseLimits } from './limits.ts'
 import { ParseThread, type ParseOutcome, type ParseRequest } from './parse-thread.ts'
 
+export interface ParsePoolOptions {
+  readonly threads: number
+  readonly limits?: ParseLimits
+  readonly raisedLimits?: ParseLimits
+}
+
 export class ParsePool {
-  readonly #size: number
+  readonly #threads: number
+  readonly #limits: ParseLimits
+  readonly #raisedLimits: ParseLimits
   readonly #idle: ParseThread[] = []
   readonly #all = new Set<ParseThread>()
   readonly #waiting: (() => void)[] = []
   #busy = 0
   #closed = false
 
-  constructor(size: number) {
-    this.#size = size
+  constructor({ threads, limits = LIMITS, raisedLimits = RAISED_LIMITS }: ParsePoolOptions) {
+    this.#threads = threads
+    this.#limits = limits
+    this.#raisedLimits = raisedLimits
   }
 
   /** Waits for a thread, then for the outcome. Throws what the source or the writer of the request throws. */
   async parse(request: ParseRequest): Promise<ParseOutcome> {
-    await this.#turn()
+    while (this.#busy >= this.#threads) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#busy += 1
     try {
-      const thread = this.#thread(request.limits.heapMb)
+      request.signal?.throwIfAborted()
+      const thread = this.#thread(request.raised === true)
       try {
         return await thread.parse(request)
       } finally {
-        await this.#putBack(thread, request.limits.heapMb)
+        await this.#putBack(thread, request.raised === true)
       }
     } finally {
       this.#busy -= 1
@@ -34,28 +46,23 @@ export class ParsePool {
   /** Ends every thread; whoever still has a message in one is told that it broke. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all([...this.#all].map((thread) => thread.close()))
+    await Promise.all(Array.from(this.#all, (thread) => thread.close()))
     this.#all.clear()
     this.#idle.length = 0
   }
 
-  async #turn(): Promise<void> {
-    while (this.#busy >= this.#size) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    this.#busy += 1
-  }
-
-  #thread(heapMb: number): ParseThread {
+  #thread(raised: boolean): ParseThread {
     if (this.#closed) throw new Error('the parsing threads are closed')
-    const idle = heapMb === LIMITS.heapMb ? this.#idle.pop() : undefined
+    const idle = raised ? undefined : this.#idle.pop()
     if (idle) return idle
-    const made = new ParseThread(heapMb)
+    const made = new ParseThread(raised ? this.#raisedLimits : this.#limits)
     this.#all.add(made)
     return made
   }
 
-  /** A thread with a larger heap was for one message. */
-  async #putBack(thread: ParseThread, heapMb: number): Promise<void> {
-    if (thread.usable && heapMb === LIMITS.heapMb && !this.#closed) {
+  /** A thread with raised limits has a larger heap, and was for one message. */
+  async #putBack(thread: ParseThread, raised: boolean): Promise<void> {
+    if (thread.usable && !raised && !this.#closed) {
       this.#idle.push(thread)
       return
     }

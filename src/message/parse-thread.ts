@@ -11,7 +11,8 @@ export interface ParseRequest {
   readonly source: AsyncIterable<Buffer>
   /** Takes decoded bytes of attachments, in their order. What it throws ends the work and is thrown on. */
   readonly write: (ordinal: number, bytes: Buffer) => Promise<void>
-  readonly limits: ParseLimits
+  /** An operator asked for it: with the raised limits. */
+  readonly raised?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -29,6 +30,7 @@ interface Job {
 }
 
 export class ParseThread {
+  readonly #limits: ParseLimits
   readonly #worker: Worker
   readonly #ready = Promise.withResolvers<void>()
   #jobs = 0
@@ -38,9 +40,10 @@ export class ParseThread {
   #runningSince = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(heapMb: number) {
+  constructor(limits: ParseLimits) {
+    this.#limits = limits
     this.#worker = new Worker(new URL('./parse-worker.ts', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: 32 },
+      resourceLimits: { maxOldGenerationSizeMb: limits.heapMb, maxYoungGenerationSizeMb: 32 },
       env: {}, // it needs no settings, and must know no secrets
       stdout: true,
       stderr: true,
@@ -71,8 +74,8 @@ export class ParseThread {
     signal?.addEventListener('abort', abort, { once: true })
     const id = ++this.#jobs
     this.#job = { id, request, bytes: request.source[Symbol.asyncIterator](), settle: resolve, fail: reject }
-    this.#leftMs = request.limits.deadlineMs
-    this.#say({ job: id, say: 'begin', limits: request.limits })
+    this.#leftMs = this.#limits.deadlineMs
+    this.#say({ job: id, say: 'begin', limits: this.#limits })
     this.#resume()
     const { bytes } = this.#job
     try {
@@ -137,7 +140,7 @@ export class ParseThread {
     this.#job?.settle({
       state: 'broken',
       reason: heap
-        ? `the parser needed more than ${this.#job.request.limits.heapMb} MB of memory for it`
+        ? `the parser needed more than ${this.#limits.heapMb} MB of memory for it`
         : 'the parser crashed on it',
     })
   }
@@ -158,7 +161,7 @@ export class ParseThread {
   #expire(): void {
     this.#job?.settle({
       state: 'broken',
-      reason: `the parser needed more than ${this.#job.request.limits.deadlineMs / 1000} s for it`,
+      reason: `the parser needed more than ${this.#limits.deadlineMs / 1000} s for it`,
     })
   }
 }

@@ -15,7 +15,6 @@ import {
   type NewContents,
   type WaitingMessage,
 } from '../db/parsing.ts'
-import { LIMITS, RAISED_LIMITS } from '../message/limits.ts'
 import type { ParsePool } from '../message/parse-pool.ts'
 import type { ParsedMessage } from '../message/parse.ts'
 
@@ -100,12 +99,11 @@ class Turn {
   async #work(message: WaitingMessage): Promise<NewContents | undefined> {
     if (message.attempts > MOST_CLAIMS)
       return this.#quarantine(message, 'its parsing ended the process again and again')
-    const limits = message.raisedLimits ? RAISED_LIMITS : LIMITS
     const blobs = new Blobs(this.#ctx.database)
     const outcome = await this.#ctx.parsePool.parse({
       source: readRawBody(this.#ctx.db, message),
       write: (ordinal, bytes) => blobs.write(ordinal, bytes),
-      limits,
+      raised: message.raisedLimits,
       signal: this.#signal,
     })
     if (outcome.state === 'parsed') return contentsOf(message, outcome.message, await blobs.finish())

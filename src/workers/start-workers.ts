@@ -52,7 +52,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     onProblem: (error) => o.log.warn(`the bell is out of order: ${error.message}`),
   })
   workerId = session.workerId
-  const parsePool = new ParsePool(PARSE_THREADS)
+  const parsePool = new ParsePool({ threads: PARSE_THREADS })
   const ctx = {
     db,
     database: o.database,

@@ -23,7 +23,9 @@ export interface TestHouse extends LaneContext {
   close(): Promise<void>
 }
 
-export async function openHouse(options: { caPem?: string; clock?: Clock } = {}): Promise<TestHouse> {
+export async function openHouse(
+  options: { caPem?: string; clock?: Clock; parsePool?: ParsePool } = {},
+): Promise<TestHouse> {
   const database = await freshDatabase()
   const { db } = database
   const vault = new Vault([{ id: 'test', bytes: randomBytes(32) }])
@@ -37,7 +39,7 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
     onRing: () => undefined,
     onProblem: () => undefined,
   })
-  const parsePool = new ParsePool(2)
+  const parsePool = options.parsePool ?? new ParsePool({ threads: 2 })
   return {
     db,
     database,
