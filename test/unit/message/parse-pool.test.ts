@@ -26,7 +26,6 @@ describe('the parsing threads', () => {
     await pool.parse({ source: pieces(Buffer.from(raw)), write: nowhere, raised: false })
   afterEach(async () => {
     await pool.close()
-    await expect.poll(threads).toBe(0)
   })
 
   test('hand back every byte of a large file, and are used again', async () => {
@@ -118,10 +117,10 @@ describe('the parsing threads', () => {
       }
     }
     const parsing = pool.parse({ source: endless(), write: nowhere, signal: stop.signal })
-    const ended = expect(parsing).rejects.toThrow('stopping')
+    const ended = parsing.catch((error: unknown) => error)
     await expect.poll(() => given).toBeGreaterThan(10)
     stop.abort(new Error('stopping'))
-    await ended
+    expect(await ended).toEqual(new Error('stopping'))
     expect(closed).toBe(true)
     expect(threads()).toBe(0)
   })
@@ -135,11 +134,14 @@ describe('the parsing threads', () => {
     expect(threads()).toBe(2)
   })
 
-  test('are made when they are needed, and stay', async () => {
+  test('are made when they are needed, stay, and are gone when the pool is closed', async () => {
     const before = threadsMade()
     open({}, 2)
     expect(threadsMade()).toBe(before)
     for (let i = 0; i < 10; i++) await parse('Subject: x\r\n\r\nText')
     expect(threadsMade()).toBe(before + 1)
+    await pool.close()
+    expect(threads()).toBe(0)
+    await expect(parse('Subject: x\r\n\r\nText')).rejects.toThrow('closed')
   })
 })
