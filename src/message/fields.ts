@@ -61,8 +61,10 @@ export function readFields(head: Buffer): Fields {
 }
 
 /** Text of an unstructured field: encoded words, and undeclared 8-bit. */
-export const decodeField = (raw: string): string =>
-  decodeWords(/[\u0080-\u00ff]/.test(raw) ? decodeText(Buffer.from(raw, 'latin1'), null) : raw)
+export const decodeField = (raw: string): string => decodeWords(decodeBytes(raw))
+
+const decodeBytes = (raw: string): string =>
+  /[\u0080-\u00ff]/.test(raw) && !/[^\u0000-\u00ff]/.test(raw) ? decodeText(Buffer.from(raw, 'latin1'), null) : raw
 
 const WORD = /=\?([^?\s]{1,60})\?([bq])\?([^?]*)\?=/gi
 
@@ -198,5 +200,5 @@ const ID = /<[^<>\s\u0000-\u001f]{1,990}>/g
 
 /** All message ids in these values, in their order, each once. */
 export const messageIds = (values: readonly string[]): string[] => [
-  ...new Set(values.flatMap((value) => value.match(ID) ?? [])),
+  ...new Set(values.flatMap((value) => decodeBytes(value).match(ID) ?? [])),
 ]

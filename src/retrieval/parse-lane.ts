@@ -4,7 +4,8 @@
 import { SECOND_MS } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import { BlobWriter, discardBlobs, type ReceivedBlob } from '../db/blobs.ts'
-import type { Database, Db } from '../db/database.ts'
+import { LeaseLost } from '../base/failure.ts'
+import { refusedValues, type Database, type Db } from '../db/database.ts'
 import type { Lease } from '../db/lanes.ts'
 import {
   claimForParsing,
@@ -52,6 +53,8 @@ class Turn {
   readonly #lease: Lease
   readonly #signal: AbortSignal
   readonly #end = performance.now() + TURN_MS
+  /** Claimed, and nothing is known of them yet. */
+  readonly #open = new Set<number>()
   #unsettled: NewContents[] = []
   #unsettledBytes = 0
   #parsed = 0
@@ -74,25 +77,30 @@ class Turn {
   /** Works on the next few messages; false where none waits. */
   async next(): Promise<boolean> {
     const batch = await claimForParsing(this.#ctx.db, this.#lease, BATCH)
-    const open = new Set(batch.map(({ id }) => id))
+    for (const { id } of batch) this.#open.add(id)
     try {
       for (const message of batch) {
         if (this.over) break
         const contents = await this.#work(message)
-        open.delete(message.id)
         if (contents) await this.#keep(contents)
+        else this.#open.delete(message.id)
       }
       await this.#settle()
     } catch (error) {
+      // whatever it was (the database, the lease, the end of the service), the messages have done nothing
       if (!this.#signal.aborted) {
-        // the database is in trouble, or the lease is gone: the messages have done nothing
-        await giveBackAttempts(this.#ctx.db, [...open]).catch(() => undefined)
+        await this.#giveBack().catch(() => undefined)
         throw error
       }
       await this.#settle()
     }
-    await giveBackAttempts(this.#ctx.db, [...open])
+    await this.#giveBack()
     return batch.length > 0
+  }
+
+  async #giveBack(): Promise<void> {
+    await giveBackAttempts(this.#ctx.db, [...this.#open])
+    this.#open.clear()
   }
 
   /** Undefined: it stays in the queue, to be tried once more. */
@@ -118,7 +126,7 @@ class Turn {
     return this.#quarantine(message, outcome.reason)
   }
 
-  #quarantine(message: WaitingMessage, reason: string): NewContents {
+  #quarantine(message: Pick<WaitingMessage, 'id' | 'internetMessageId'>, reason: string): NewContents {
     this.#ctx.log.warn({ message: message.id, reason }, 'a message is quarantined')
     return {
       id: message.id,
@@ -145,10 +153,31 @@ class Turn {
     const batch = this.#unsettled
     this.#unsettled = []
     this.#unsettledBytes = 0
-    await settleContents(this.#ctx.database, this.#lease, batch)
+    await this.#write(batch)
+  }
+
+  async #write(batch: readonly NewContents[]): Promise<void> {
+    try {
+      await settleContents(this.#ctx.database, this.#lease, batch)
+    } catch (error) {
+      const code = error instanceof LeaseLost ? undefined : refusedValues(error)
+      const [only] = batch
+      if (code === undefined || !only || only.reason !== null) throw error
+      if (batch.length > 1) {
+        for (const contents of batch) await this.#write([contents]) // one bad message does not spoil its batch
+        return
+      }
+      await discardBlobs(
+        this.#ctx.db,
+        only.attachments.flatMap(({ spooledAs }) => spooledAs ?? []),
+      )
+      await this.#write([this.#quarantine(only, `the database refuses what was read out of it (${code})`)])
+      return
+    }
     const quarantined = batch.filter(({ reason }) => reason !== null).length
     this.#quarantined += quarantined
     this.#parsed += batch.length - quarantined
+    for (const { id } of batch) this.#open.delete(id)
   }
 }
 
