@@ -22,6 +22,8 @@ export interface WaitingMessage {
   readonly attempts: number
   readonly raisedLimits: boolean
   readonly sizeBytes: number
+  /** False: the rest of it is on the server. */
+  readonly complete: boolean
   readonly internetMessageId: string | null
 }
 
@@ -60,6 +62,7 @@ export async function claimForParsing(db: Db, lease: Lease, limit: number): Prom
     attempts: number
     raised: boolean
     size_bytes: number
+    complete: boolean
     internet_message_id: string | null
   }>`
     with held as (
@@ -77,13 +80,14 @@ export async function claimForParsing(db: Db, lease: Lease, limit: number): Prom
       from next where q.message_id = next.message_id and exists (select from held)
       returning q.message_id, q.attempts, q.raised_limits
     )
-    select m.id, c.attempts, c.raised_limits as raised, m.size_bytes, m.internet_message_id
+    select m.id, c.attempts, c.raised_limits as raised, m.size_bytes, m.complete, m.internet_message_id
     from claimed c join poststelle.messages m on m.id = c.message_id order by m.id`.execute(db)
   return rows.map((row) => ({
     id: row.id,
     attempts: row.attempts,
     raisedLimits: row.raised,
     sizeBytes: row.size_bytes,
+    complete: row.complete,
     internetMessageId: row.internet_message_id,
   }))
 }

@@ -29,6 +29,7 @@ export interface ReportFacts {
 
 const MAX_ROWS = 1_000
 const TEXT_CHARS = 4_000
+const HOST_CHARS = 255
 const LOOKED_AT_CHARS = 128 * 1024
 
 /** Undefined where the message is no delivery report. An empty list: it is one, and names nobody. */
@@ -73,12 +74,14 @@ function readStatus(text: string, originalMessageId: string | null): ReportRow[]
         recipient,
         status,
         diagnostic: shorten(diagnostic ?? null),
-        reportingMta: reportingMta ?? typed(group.get('remote-mta')) ?? null,
+        reportingMta: (reportingMta ?? typed(group.get('remote-mta')) ?? '').slice(0, HOST_CHARS) || null,
         originalMessageId: envelopeId ?? originalMessageId,
       },
     ]
   })
 }
+
+const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, ' ')
 
 interface StatusField {
   readonly name: string
@@ -90,7 +93,7 @@ interface StatusField {
 function statusFields(text: string): StatusField[] {
   const fields: { name: string; value: string; first: boolean }[] = []
   let first = true
-  for (const line of text.slice(0, LOOKED_AT_CHARS).split(/\r\n|\n|\r/)) {
+  for (const line of printable(text.slice(0, LOOKED_AT_CHARS)).split(/\r\n|\n|\r/)) {
     const [, name, value] = /^([A-Za-z][A-Za-z0-9-]{1,60})\s*:(.*)$/.exec(line) ?? []
     const last = fields.at(-1)
     if (line.trim() === '') first = true

@@ -153,22 +153,26 @@ function joinPieces(pieces: { index: number; encoded: boolean; text: string }[])
 
 /** Cuts at semicolons outside of quotes and drops comments. A quote or a bracket that is never closed counts as a letter. */
 function segments(raw: string): string[] {
-  const found = ['']
-  let rest = raw.replace(/\s+/g, ' ')
-  const lastQuote = rest.lastIndexOf('"')
-  const lastBracket = rest.lastIndexOf(')')
-  for (let i = 0; i < rest.length; i++) {
-    const character = rest[i] ?? ''
-    const own = found.at(-1) ?? ''
-    if (character === ';') found.push('')
-    else if (character === '"' && i < lastQuote) {
-      const end = closing(rest, i)
-      found[found.length - 1] = own + rest.slice(i, end + 1)
-      i = end
-    } else if (character === '(' && i < lastBracket && /(?:^|[\s;])$/.test(own)) {
-      i = commentEnd(rest, i, lastBracket)
-    } else found[found.length - 1] = own + character
+  const text = raw.replace(/\s+/g, ' ')
+  const lastQuote = text.lastIndexOf('"')
+  const lastBracket = text.lastIndexOf(')')
+  const found: string[] = []
+  let pieces: string[] = []
+  let start = 0
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]
+    if (character === ';') {
+      found.push(pieces.join('') + text.slice(start, i))
+      pieces = []
+      start = i + 1
+    } else if (character === '"' && i < lastQuote) i = closing(text, i)
+    else if (character === '(' && i < lastBracket && (i === start || text[i - 1] === ' ')) {
+      pieces.push(text.slice(start, i))
+      i = commentEnd(text, i, lastBracket)
+      start = i + 1
+    }
   }
+  found.push(pieces.join('') + text.slice(start))
   return found
 }
 

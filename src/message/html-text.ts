@@ -74,14 +74,26 @@ function behindElement(html: string, name: string, from: number, unclosed: Set<s
 
 const words = (text: string): string => decodeEntities(text.replace(/[ \t\r\n\f\u0001\u0002]+/g, ' '))
 
-/** \u0002 stands for the end of a line, \u0001 for the end of a paragraph. */
-const tidy = (text: string): string =>
-  text
-    .replace(/[ \t]*([\u0001\u0002\n])[\u0001\u0002 \t]*/g, (marks) => (marks.includes('\u0001') ? '\n\n' : '\n'))
-    .replace(/\n{3,}/g, '\n\n')
-    .replace(/\u00a0/g, ' ')
-    .replace(/\t /g, '\t')
-    .trim()
+/** \u0002 stands for the end of a line, \u0001 for the end of a paragraph; however many there are, two empty lines never follow. */
+function tidy(text: string): string {
+  const out: string[] = []
+  let breaks = 0
+  let wanted = 0
+  for (const [piece] of text.matchAll(/[^\u0001\u0002\n]+|[\u0001\u0002\n]/g)) {
+    if (piece === '\u0001') wanted = 2
+    else if (piece === '\u0002') wanted = Math.max(wanted, 1)
+    else if (piece === '\n') breaks += 1
+    else {
+      const line = piece.replaceAll('\u00a0', ' ').trim()
+      if (line === '') continue
+      if (out.length > 0) out.push('\n'.repeat(Math.min(2, Math.max(wanted, breaks))))
+      out.push(line.replaceAll('\t ', '\t'))
+      breaks = 0
+      wanted = 0
+    }
+  }
+  return out.join('')
+}
 
 const NAMED = new Map(
   (

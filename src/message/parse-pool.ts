@@ -53,9 +53,16 @@ export class ParsePool {
 
   #thread(raised: boolean): ParseThread {
     if (this.#closed) throw new Error('the parsing threads are closed')
-    const idle = raised ? undefined : this.#idle.pop()
-    if (idle) return idle
-    const made = new ParseThread(raised ? this.#raisedLimits : this.#limits)
+    if (raised) return this.#make(this.#raisedLimits)
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
+      if (idle.usable) return idle
+      this.#all.delete(idle) // it ended while nobody looked
+    }
+    return this.#make(this.#limits)
+  }
+
+  #make(limits: ParseLimits): ParseThread {
+    const made = new ParseThread(limits)
     this.#all.add(made)
     return made
   }

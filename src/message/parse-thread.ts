@@ -65,10 +65,10 @@ export class ParseThread {
 
   /** One message at a time. */
   async parse(request: ParseRequest): Promise<ParseOutcome> {
+    this.#worker.ref()
     await this.#ready.promise
     const { signal } = request
     signal?.throwIfAborted()
-    this.#worker.ref()
     const { promise, resolve, reject } = Promise.withResolvers<ParseOutcome>()
     const abort = (): void => reject(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })

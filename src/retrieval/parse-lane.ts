@@ -108,13 +108,16 @@ class Turn {
     if (message.attempts > MOST_CLAIMS)
       return this.#quarantine(message, 'its parsing ended the process again and again')
     const blobs = new Blobs(this.#ctx.database)
+    const raw = new RawBytes(this.#ctx.db, message)
     const outcome = await this.#ctx.parsePool.parse({
-      source: readRawBody(this.#ctx.db, message),
+      source: raw.read(),
       write: (ordinal, bytes) => blobs.write(ordinal, bytes),
       raised: message.raisedLimits,
       signal: this.#signal,
     })
-    if (outcome.state === 'parsed') return contentsOf(message, outcome.message, await blobs.finish())
+    if (outcome.state === 'parsed' && !raw.incomplete) {
+      return contentsOf(message, outcome.message, await blobs.finish())
+    }
     await discardBlobs(this.#ctx.db, await blobs.spooled())
     if (outcome.state === 'broken' && message.attempts < MOST_ATTEMPTS) {
       this.#ctx.log.warn(
@@ -123,7 +126,10 @@ class Turn {
       )
       return undefined
     }
-    return this.#quarantine(message, outcome.reason)
+    return this.#quarantine(
+      message,
+      outcome.state === 'parsed' ? 'some of its bytes are not in the database' : outcome.reason,
+    )
   }
 
   #quarantine(message: Pick<WaitingMessage, 'id' | 'internetMessageId'>, reason: string): NewContents {
@@ -162,11 +168,12 @@ class Turn {
     } catch (error) {
       const code = error instanceof LeaseLost ? undefined : refusedValues(error)
       const [only] = batch
-      if (code === undefined || !only || only.reason !== null) throw error
+      if (code === undefined || !only) throw error
       if (batch.length > 1) {
         for (const contents of batch) await this.#write([contents]) // one bad message does not spoil its batch
         return
       }
+      if (only.reason !== null) throw error // even the bare fact is refused: it is not the message
       await discardBlobs(
         this.#ctx.db,
         only.attachments.flatMap(({ spooledAs }) => spooledAs ?? []),
@@ -178,6 +185,30 @@ class Turn {
     this.#quarantined += quarantined
     this.#parsed += batch.length - quarantined
     for (const { id } of batch) this.#open.delete(id)
+  }
+}
+
+/** The raw bytes of one message, and whether all of them are there. */
+class RawBytes {
+  readonly #db: Db
+  readonly #message: WaitingMessage
+  #bytes = 0
+
+  constructor(db: Db, message: WaitingMessage) {
+    this.#db = db
+    this.#message = message
+  }
+
+  async *read(): AsyncGenerator<Buffer> {
+    for await (const bytes of readRawBody(this.#db, this.#message)) {
+      this.#bytes += bytes.length
+      yield bytes
+    }
+  }
+
+  /** Of a message whose rest was left on the server nothing is missing. */
+  get incomplete(): boolean {
+    return this.#message.complete && this.#bytes < this.#message.sizeBytes
   }
 }
 

@@ -144,13 +144,34 @@ describe('parsing that goes wrong, and lanes side by side', () => {
     await sql`create trigger refuse before insert on poststelle.message_contents for each row execute function poststelle.refuse()`.execute(
       house.db,
     )
-    const ids = await storeMail(house.db, account(), [simple(1), simple(2), simple(3)])
+    const bomb = `Content-Type: multipart/mixed; boundary=b\r\n\r\n${'--b\r\n\r\nx\r\n'.repeat(2_000)}`
+    const ids = await storeMail(house.db, account(), [bomb, simple(1), simple(2), simple(3)])
     await drain(account())
     await sql`drop trigger refuse on poststelle.message_contents`.execute(house.db)
-    expect((await inbox()).filter((row) => row.parse_state === 'quarantined')).toEqual([
-      { id: ids[1], parse_state: 'quarantined', parse_reason: 'the database refuses what was read out of it (22021)' },
+    const rows = await inbox()
+    expect(rows.filter((row) => row.parse_state === 'quarantined')).toEqual([
+      { id: ids[0], parse_state: 'quarantined', parse_reason: 'it has more than 1000 parts' },
+      { id: ids[2], parse_state: 'quarantined', parse_reason: 'the database refuses what was read out of it (22021)' },
     ])
-    expect(await inbox()).toHaveLength(3)
+    expect(rows).toHaveLength(4)
+  })
+
+  test('a message whose bytes are not all there is quarantined, and not read as a shorter one', async () => {
+    const [torn, whole] = await storeMail(house.db, account(), [withFiles([randomBytes(500_000)]), simple(1)])
+    await sql`delete from poststelle.message_bodies where message_id = ${torn} and chunk = 1`.execute(house.db)
+    await drain(account())
+    expect((await inbox()).map(({ id, parse_reason: reason }) => [id, reason])).toEqual([
+      [torn, 'some of its bytes are not in the database'],
+      [whole, null],
+    ])
+  })
+
+  test('of a message whose rest is on the server, the header is read', async () => {
+    const [id] = await storeMail(house.db, account(), ['Subject: zu gro\u00df\r\nIn-Reply-To: <a@x>\r\n\r\n'])
+    await sql`update poststelle.messages set complete = false, size_bytes = 99000000 where id = ${id}`.execute(house.db)
+    await drain(account())
+    const { rows } = await sql`select parse_state, in_reply_to, body_text from poststelle.inbox`.execute(house.db)
+    expect(rows).toEqual([{ parse_state: 'parsed', in_reply_to: '<a@x>', body_text: '' }])
   })
 
   test('lanes that settle at once never show a higher position before a lower one', async () => {
