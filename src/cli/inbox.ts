@@ -3,7 +3,8 @@
 import { Option, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
-import { acknowledge, acknowledgeUpTo, listInbox, reparse, type ParseState } from '../db/inbox.ts'
+import { acknowledge, acknowledgeUpTo, listInbox, type ParseState } from '../db/inbox.ts'
+import { reparse } from '../db/parsing.ts'
 import { entryJson, entryRow } from './inbox-entry.ts'
 import { addInboxExportCommand } from './inbox-export.ts'
 import { addFilterOptions, inboxFilter, noMessage, positive, type FilterOptions } from './inbox-options.ts'
@@ -126,7 +127,7 @@ function addReparseCommand(inbox: Command, ctx: CommandContext): void {
     .action((id: number, options: JsonOption & { raisedLimits?: true }) =>
       withInstallation(ctx, async ({ db }) => {
         const raisedLimits = options.raisedLimits ?? false
-        if (!(await reparse(db, id, { raisedLimits }))) throw noMessage(id)
+        if ((await reparse(db, [id], { raisedLimits })) === 0) throw noMessage(id)
         answer(
           ctx,
           options,

@@ -60,6 +60,12 @@ export function surviveBrokenConnections(pool: pg.Pool, onBroken: (error: Error)
   pool.on('connect', (client) => client.on('error', () => undefined))
 }
 
+/** SQLSTATE of classes 22 and 54: the database refuses these values, and would again; anything else is trouble of another kind. */
+export function refusedValues(error: unknown): string | undefined {
+  const code = errorCode(error)
+  return /^(?:22|54)/.test(code) ? code : undefined
+}
+
 /** One line about a database that cannot be reached; never repeats the URL, which may hold a password. */
 export function unreachable(error: unknown): UserError {
   const where = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : errorText(error)

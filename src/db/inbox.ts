@@ -212,29 +212,3 @@ async function acknowledgeBatch(
     select count(*) as seen, count(*) filter (where fresh) as fresh, max(position) as last from done`.execute(db)
   return rows[0] ?? { seen: 0, fresh: 0, last: null }
 }
-
-/**
- * Forgets what parsing made of a message and queues it again; false where there is no such message. It comes to the feed once
- * more, under a new position.
- */
-export async function reparse(db: Db, id: number, options: { raisedLimits: boolean }): Promise<boolean> {
-  return await db.transaction().execute(async (tx) => {
-    const message = await tx
-      .selectFrom('messages')
-      .select('account_id')
-      .where('id', '=', id)
-      .forNoKeyUpdate()
-      .executeTakeFirst()
-    if (!message) return false
-    await sql`
-      insert into poststelle.parse_queue as q (message_id, account_id, raised_limits)
-      values (${id}, ${message.account_id}, ${options.raisedLimits})
-      on conflict (message_id) do update set attempts = 0, raised_limits = excluded.raised_limits or q.raised_limits`.execute(
-      tx,
-    )
-    for (const table of ['delivery_reports', 'attachments', 'message_contents'] as const)
-      await tx.deleteFrom(table).where('message_id', '=', id).execute()
-    await sql`select pg_notify('poststelle_bell', ${`parse:${message.account_id}`})`.execute(tx)
-    return true
-  })
-}

@@ -95,6 +95,12 @@ async function insertMessages(client: pg.ClientBase, accountId: number, rows: re
     'poststelle.message_bodies (message_id, chunk, bytes)',
     rows.flatMap(({ message, id }) => [...chunkRows(id, 0, message.body)]),
   )
+  await copyRows(
+    client,
+    'poststelle.parse_queue (message_id, account_id)',
+    rows.map(({ id }) => [{ int8: id }, { int8: accountId }]),
+  )
+  await client.query(`select pg_notify('poststelle_bell', 'parse:' || $1::text)`, [accountId])
 }
 
 /**

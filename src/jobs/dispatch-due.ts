@@ -2,19 +2,26 @@
 // once: a lane is taken by one of them. If adding fails, the lane is taken again when its dispatch has lapsed.
 
 import type { Db } from '../db/database.ts'
-import { makeDue, takeDueLanes } from '../db/lanes.ts'
+import { makeDue, takeDueLanes, type Lane } from '../db/lanes.ts'
+import type { LaneKind } from '../db/schema.ts'
 import { LANE_JOBS } from './lane-jobs.ts'
 import type { LaneQueue, QueueName } from './queues.ts'
 
 const BATCH = 500
 
-/** `rung`: accounts whose send lane a bell named. Returns how many jobs were added. */
+/** `rung`: lanes that a bell named. Returns how many jobs were added. */
 export async function dispatchDue(
   db: Db,
   queues: ReadonlyMap<QueueName, LaneQueue>,
-  rung: readonly number[],
+  rung: readonly Lane[],
 ): Promise<number> {
-  await makeDue(db, 'send', rung)
+  for (const lane of new Set<LaneKind>(rung.map((each) => each.lane))) {
+    await makeDue(
+      db,
+      lane,
+      rung.flatMap((each) => (each.lane === lane ? [each.accountId] : [])),
+    )
+  }
   let added = 0
   for (;;) {
     const due = await takeDueLanes(db, BATCH)

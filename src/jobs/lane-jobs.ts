@@ -6,8 +6,14 @@ import { refreshUnderLease } from '../credentials/refresh.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { LaneKind } from '../db/schema.ts'
 import { drainLane } from '../delivery/drain-lane.ts'
+import type { ParsePool } from '../message/parse-pool.ts'
+import { parseLane } from '../retrieval/parse-lane.ts'
 import { pollMaildrop, type PollContext } from '../retrieval/poll-maildrop.ts'
 import type { QueueName } from './queues.ts'
+
+export interface LaneContext extends PollContext {
+  readonly parsePool: ParsePool
+}
 
 export interface LaneJobKind {
   readonly queue: QueueName
@@ -16,7 +22,7 @@ export interface LaneJobKind {
   /** After that the session is broken off; what it committed stays. */
   readonly deadlineMs: number
   /** Returns one line for the queue's own display. */
-  run(ctx: PollContext, lease: Lease, signal: AbortSignal): Promise<string>
+  run(ctx: LaneContext, lease: Lease, signal: AbortSignal): Promise<string>
 }
 
 const refreshToken: LaneJobKind = {
@@ -57,4 +63,15 @@ const drainOutbox: LaneJobKind = {
   },
 }
 
-export const LANE_JOBS: readonly LaneJobKind[] = [refreshToken, pollMaildropJob, drainOutbox]
+const parseMessages: LaneJobKind = {
+  queue: 'message-parse',
+  lane: 'parse',
+  concurrency: 4,
+  deadlineMs: 2 * MINUTE_MS,
+  run: async (ctx, lease, signal) => {
+    const { parsed, quarantined } = await parseLane(ctx, lease, signal)
+    return `parsed ${parsed}, quarantined ${quarantined}`
+  },
+}
+
+export const LANE_JOBS: readonly LaneJobKind[] = [refreshToken, pollMaildropJob, drainOutbox, parseMessages]

@@ -16,7 +16,7 @@ import pg from 'pg'
 import { errorText, UserError } from '../base/failure.ts'
 import { surviveBrokenConnections } from '../db/database.ts'
 
-export const QUEUE_NAMES = ['token-refresh', 'maildrop-poll', 'outbox-drain'] as const
+export const QUEUE_NAMES = ['token-refresh', 'maildrop-poll', 'outbox-drain', 'message-parse'] as const
 export type QueueName = (typeof QUEUE_NAMES)[number]
 
 /** Ids only: a job's data is kept in clear by the queue. */
@@ -66,6 +66,7 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
   // one pool for all: a listening connection for every queue and worker of this process, and some for their statements
   const pool = new pg.Pool({ connectionString, keepAlive: true, max: 24, options: '-c search_path=bullmq,public' })
   surviveBrokenConnections(pool, onError)
+  pool.setMaxListeners(0) // every queue and every worker listens for its errors
   const connection = pool as unknown as PostgresConnectionOptions // its own type of a pool asks for an index signature
   const open = new Set<unknown>()
   return {

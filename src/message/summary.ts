@@ -1,8 +1,9 @@
 // The header summary stored beside the raw bytes: enough to list and find a message. It never fails: what cannot be read is
 // null, and the raw bytes stay the truth. Full parsing is another, failable step.
 
-import libmime from 'libmime'
 import type { Summary } from '../base/summary.ts'
+import { decodeText } from './charset.ts'
+import { decodeWords } from './fields.ts'
 
 /** No header of interest begins later; a longer header block is cut there. */
 export const HEADER_LIMIT_BYTES = 64 * 1024
@@ -47,14 +48,7 @@ function headerFields(head: Buffer): Map<string, string> {
 }
 
 /** Undeclared 8-bit is UTF-8 where it is valid, else windows-1252: what senders in this part of the world mean by it. */
-function text(latin1: string): string {
-  const bytes = Buffer.from(latin1, 'latin1')
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return new TextDecoder('windows-1252').decode(bytes)
-  }
-}
+const text = (latin1: string): string => decodeText(Buffer.from(latin1, 'latin1'), null)
 
 const DATE_AND_TIME =
   /\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[^:]{1,20}\d:\d\d|\b\d{4}-\d\d-\d\dT\d\d:\d\d/i
@@ -69,14 +63,7 @@ function parseDate(value: string): Date | null {
   return year >= 1970 && year <= 9999 ? date : null
 }
 
-function decode(value: string | undefined): string | undefined {
-  if (value === undefined || !value.includes('=?')) return value
-  try {
-    return libmime.decodeWords(value)
-  } catch {
-    return value
-  }
-}
+const decode = (value: string | undefined): string | undefined => (value === undefined ? undefined : decodeWords(value))
 
 /** A quoted name may hold anything, brackets as well; where quotes do not match they count as letters. */
 const NAME_AND_ADDRESS = /^((?:"(?:[^"\\]|\\.)*"|[^"<])*)<([^<>]{1,400})>/

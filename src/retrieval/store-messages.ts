@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { errorText, LeaseLost } from '../base/failure.ts'
-import type { Database } from '../db/database.ts'
+import { refusedValues, type Database } from '../db/database.ts'
 import type { Lease } from '../db/lanes.ts'
 import { skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
@@ -133,7 +133,7 @@ export class MessageStore {
       this.counts.suppressed += batch.length - stored.size
       for (const key of stored) this.storedKeys.add(key)
     } catch (error) {
-      if (error instanceof LeaseLost || !isAboutData(error)) throw error
+      if (error instanceof LeaseLost || refusedValues(error) === undefined) throw error
       const [only] = batch
       if (batch.length > 1) {
         for (const message of batch) await this.#commit([message]) // one bad message does not spoil its batch
@@ -191,8 +191,3 @@ export class MessageStore {
 }
 
 const keyOf = ({ uidl, ordinal }: LedgerKey): LedgerKey => ({ uidl, ordinal })
-
-/** SQLSTATE classes 22 and 54: the database refuses these values, and would again; anything else is trouble of another kind. */
-function isAboutData(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(22|54)/.test(error.code)
-}

@@ -3,9 +3,11 @@
 
 import { errorText } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
+import { sweepBlobs } from '../db/blobs.ts'
 import type { Db } from '../db/database.ts'
-import { wakeSendLanes } from '../db/lanes.ts'
+import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
+import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
@@ -26,7 +28,8 @@ export interface DispatcherOptions {
 
 export class Dispatcher {
   readonly #o: DispatcherOptions
-  #rung = new Set<number>()
+  /** By payload: a bell that rings twice is one. */
+  readonly #rung = new Map<string, Lane>()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
   #again = false
@@ -44,10 +47,10 @@ export class Dispatcher {
     this.#tick()
   }
 
-  /** Payload of a bell: `send:<account id>`; '' says that bells may have been missed. */
+  /** Payload of a bell: `send:<account id>` or `parse:<account id>`; '' says that bells may have been missed. */
   ring(payload: string): void {
-    const accountId = Number(/^send:(\d+)$/.exec(payload)?.[1])
-    if (accountId > 0) this.#rung.add(accountId)
+    const [, lane, id] = /^(send|parse):(\d{1,15})$/.exec(payload) ?? []
+    if (lane === 'send' || lane === 'parse') this.#rung.set(payload, { lane, accountId: Number(id) })
     else this.#upkeepAt = 0
     this.#tick()
   }
@@ -76,26 +79,26 @@ export class Dispatcher {
   }
 
   async #once(): Promise<void> {
-    const rung = [...this.#rung]
+    const rung = new Map(this.#rung)
     this.#rung.clear()
     try {
       // a tick that was given up may still hang in the queue's connection: no second one behind it
       if (this.#hanging) throw new Error('the last tick has not ended yet')
-      this.#hanging = this.#work(rung).finally(() => {
+      this.#hanging = this.#work([...rung.values()]).finally(() => {
         this.#hanging = undefined
       })
       await withLimit(this.#hanging)
       if (this.#lastProblem) this.#o.log.info('dispatching again')
       this.#lastProblem = ''
     } catch (error) {
-      for (const accountId of rung) this.#rung.add(accountId)
+      for (const [payload, lane] of rung) this.#rung.set(payload, lane)
       const problem = errorText(error)
       if (problem !== this.#lastProblem) this.#o.log.error(`nothing can be dispatched: ${problem}`)
       this.#lastProblem = problem
     }
   }
 
-  async #work(rung: readonly number[]): Promise<void> {
+  async #work(rung: readonly Lane[]): Promise<void> {
     const { db, queues, log } = this.#o
     const now = performance.now()
     if (now >= this.#upkeepAt) {
@@ -103,10 +106,12 @@ export class Dispatcher {
       const dead = await buryDeadWorkers(db, this.#o.workerId())
       if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
       await wakeSendLanes(db)
+      await wakeParseLanes(db)
     }
     if (now >= this.#sweepAt) {
       this.#sweepAt = now + SWEEP_MS
       await sweepSpools(db)
+      await sweepBlobs(db)
     }
     await dispatchDue(db, queues, rung)
   }

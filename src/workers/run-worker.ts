@@ -1,16 +1,17 @@
 // Runs the jobs of one kind: claim the lane, work under a deadline, and whatever happens leave the lane in a state that heals.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import { errorText, Failure, isStopping, LeaseLost, UserError } from '../base/failure.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
 import { claimLane, forgetDispatch, holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { maskSecrets } from '../failures/mask.ts'
 import { recordFailure } from '../health/record.ts'
-import type { LaneJobKind } from '../jobs/lane-jobs.ts'
+import type { LaneContext, LaneJobKind } from '../jobs/lane-jobs.ts'
 import type { LaneWorker, QueueFactory } from '../jobs/queues.ts'
-import type { PollContext } from '../retrieval/poll-maildrop.ts'
 
 /** After a fault of our own (the database, a bug) the lane rests that long. */
 const OWN_FAULT_REST_MS = 30 * SECOND_MS
+const GIVE_BACK_AGAIN_MS = SECOND_MS
 
 export interface RunningWorker {
   readonly kind: LaneJobKind
@@ -21,7 +22,7 @@ export interface RunningWorker {
 
 /** `stopping` is aborted with a Stopping when the service shuts down. */
 export function runWorker(
-  ctx: PollContext,
+  ctx: LaneContext,
   queues: QueueFactory,
   kind: LaneJobKind,
   stopping: AbortSignal,
@@ -50,7 +51,7 @@ export function runWorker(
 }
 
 export async function runUnderLease(
-  ctx: PollContext,
+  ctx: LaneContext,
   kind: LaneJobKind,
   lease: Lease,
   stopping: AbortSignal,
@@ -65,18 +66,36 @@ export async function runUnderLease(
     }
     if (!isStopping(stopping))
       ctx.log.error({ err: error, account_id: lease.accountId, lane: lease.lane }, 'job failed by a fault of our own')
-    await settleOwnFault(ctx, lease, error, isStopping(stopping)).catch((failed: unknown) => {
-      ctx.log.warn(
-        { account_id: lease.accountId, lane: lease.lane },
-        `the lease could not be given back: ${errorText(failed)}`,
-      )
-    })
+    await giveBack(ctx, lease, error, stopping)
     throw error
   }
 }
 
+/**
+ * A database that cuts the work off may cut this off as well. A lease that is not given back would be renewed with the others for
+ * as long as the process lives, and its lane would lie still: so it is tried until it is done, the lease is lost, or the service stops.
+ */
+async function giveBack(ctx: LaneContext, lease: Lease, error: unknown, stopping: AbortSignal): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await settleOwnFault(ctx, lease, error, isStopping(stopping))
+    } catch (failed) {
+      if (failed instanceof LeaseLost) return
+      if (attempt === 1) {
+        ctx.log.warn(
+          { account_id: lease.accountId, lane: lease.lane },
+          `the lease could not be given back: ${errorText(failed)}`,
+        )
+      }
+      // the service is stopping: one more try, because its connections may have been cut one by one
+      if (stopping.aborted && attempt > 1) return
+      await pause(GIVE_BACK_AGAIN_MS, undefined, { signal: stopping }).catch(() => undefined)
+    }
+  }
+}
+
 /** What we could not do shows at the account like any other trouble: nothing may fail in silence for ever. */
-async function settleOwnFault(ctx: PollContext, lease: Lease, error: unknown, stopping: boolean): Promise<void> {
+async function settleOwnFault(ctx: LaneContext, lease: Lease, error: unknown, stopping: boolean): Promise<void> {
   const { accountId, lane } = lease
   const now = ctx.clock.now()
   const rest = later(now, OWN_FAULT_REST_MS)

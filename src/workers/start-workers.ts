@@ -8,6 +8,7 @@ import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
 import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
+import { ParsePool } from '../message/parse-pool.ts'
 import type { Net } from '../net/net.ts'
 import { HostSlots } from '../retrieval/host-slots.ts'
 import type { Vault } from '../secrets/vault.ts'
@@ -16,6 +17,8 @@ import { runWorker, type RunningWorker } from './run-worker.ts'
 import { Watchdog } from './watchdog.ts'
 
 const DRAIN_MS = 75_000
+/** Of a process, however many lanes are parsed: each may need its heap and a core. */
+const PARSE_THREADS = 2
 const LOOK_MS = 20
 const CLOSE_MS = 3_000
 
@@ -50,6 +53,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     onProblem: (error) => o.log.warn(`the bell is out of order: ${error.message}`),
   })
   workerId = session.workerId
+  const parsePool = new ParsePool({ threads: PARSE_THREADS })
   const ctx = {
     db,
     database: o.database,
@@ -59,6 +63,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     log: o.log,
     workerId: session.workerId,
     hostSlots: new HostSlots(POLLS_PER_HOST),
+    parsePool,
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
@@ -81,6 +86,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       await dispatcher.stop()
       stopping.abort(new Stopping('the service is stopping'))
       await untilIdle(workers)
+      await parsePool.close()
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
       await atMost(CLOSE_MS, session.close())

@@ -99,6 +99,30 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
     expect(service.queueBackend).toBe(backend)
   })
 
+  test('what came in is parsed by itself, and announced to the application', async () => {
+    const parsed = async () => {
+      const { rows } = await sql<{ parsed: number; pending: number }>`
+        select count(*) filter (where parse_state = 'parsed') as parsed, count(*) filter (where parse_state = 'pending') as pending
+        from poststelle.inbox`.execute(house.db)
+      return rows[0]
+    }
+    await expect.poll(parsed, WAIT).toEqual({ parsed: 80, pending: 0 })
+    const rung: string[] = []
+    const bell = await house.database.pool.connect()
+    bell.on('notification', ({ payload }) => rung.push(payload ?? ''))
+    await bell.query('listen poststelle_inbox')
+    world.dovecot.deliver(world.emails[0] ?? '', Buffer.from('Subject: klingelt\r\n\r\nHallo\r\n'))
+    await expect.poll(() => rung.length, WAIT).toBe(1)
+    await bell.query('unlisten *')
+    bell.release()
+    const { rows } =
+      await sql`select id, subject, body_text from poststelle.inbox_since(0, 1000) order by position desc limit 1`.execute(
+        house.db,
+      )
+    expect(rows).toEqual([{ id: Number(rung[0]), subject: 'klingelt', body_text: 'Hallo\n' }])
+    await sql`delete from poststelle.messages where id = ${rung[0]}`.execute(house.db)
+  })
+
   test('jobs carry ids and nothing else', async () => {
     const queues: QueueFactory = await openQueues(
       { databaseUrl: house.database.url, redisUrl: redis?.url },
@@ -149,10 +173,11 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
   test('stopping gives every lease back and ends every connection of the queues; the next start goes on', async () => {
     await submitAll('stopped', 5)
     await service.stop()
-    const { rows } = await sql<{
-      n: number
-    }>`select count(*) as n from poststelle.lanes where lease_token is not null`.execute(house.db)
-    expect(rows[0]?.n).toBe(0)
+    const { rows } =
+      await sql`select account_id, lane, lease_until - now() as left from poststelle.lanes where lease_token is not null`.execute(
+        house.db,
+      )
+    expect(rows).toEqual([])
     service = await start()
     await expect.poll(counts, WAIT).toMatchObject({ sent: 120, waiting: 0 })
     await expect.poll(() => new Set(arrivals('stopped')).size, WAIT).toBe(20)
@@ -180,7 +205,12 @@ describe.each(['postgres', 'redis'] as const)('the whole service with its queues
     expect(board.headers.get('content-security-policy')).toContain("default-src 'self'")
     const api = await fetch(`${url}/api/queues`, { headers: { authorization } })
     const { queues } = (await api.json()) as { queues: { name: string }[] }
-    expect(queues.map(({ name }) => name).sort()).toEqual(['maildrop-poll', 'outbox-drain', 'token-refresh'])
+    expect(queues.map(({ name }) => name).sort()).toEqual([
+      'maildrop-poll',
+      'message-parse',
+      'outbox-drain',
+      'token-refresh',
+    ])
     expect(await statusAs(url, { authorization, host: 'evil.example' })).toBe(403)
     expect(
       await statusAs(`${url}/api/queues/maildrop-poll/pause`, { authorization, 'sec-fetch-site': 'cross-site' }, 'PUT'),

@@ -9,12 +9,13 @@ import { silentLogger } from '../../src/base/logger.ts'
 import { claimLane, type Lease } from '../../src/db/lanes.ts'
 import type { LaneKind } from '../../src/db/schema.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
+import type { LaneContext } from '../../src/jobs/lane-jobs.ts'
+import { ParsePool } from '../../src/message/parse-pool.ts'
 import { createNet } from '../../src/net/dial.ts'
-import type { PollContext } from '../../src/retrieval/poll-maildrop.ts'
 import { Vault } from '../../src/secrets/vault.ts'
 import { freshDatabase, type TestDatabase } from './database.ts'
 
-export interface TestHouse extends PollContext {
+export interface TestHouse extends LaneContext {
   readonly database: TestDatabase
   /** POSTSTELLE_KEYS of commands on this installation. */
   readonly keys: string
@@ -24,7 +25,9 @@ export interface TestHouse extends PollContext {
   close(): Promise<void>
 }
 
-export async function openHouse(options: { caPem?: string; clock?: Clock } = {}): Promise<TestHouse> {
+export async function openHouse(
+  options: { caPem?: string; clock?: Clock; parsePool?: ParsePool } = {},
+): Promise<TestHouse> {
   const database = await freshDatabase()
   const { db } = database
   const key = randomBytes(32)
@@ -39,10 +42,12 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
     onRing: () => undefined,
     onProblem: () => undefined,
   })
+  const parsePool = options.parsePool ?? new ParsePool({ threads: 2 })
   return {
     db,
     database,
     keys: `test:${key.toString('base64')}`,
+    parsePool,
     vault,
     net,
     clock: options.clock ?? systemClock,
@@ -60,6 +65,7 @@ export async function openHouse(options: { caPem?: string; clock?: Clock } = {})
       return lease
     },
     close: async () => {
+      await parsePool.close()
       await session.close()
       await net.close()
       await database.drop()
