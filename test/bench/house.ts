@@ -49,10 +49,11 @@ export async function openBenchHouse(caFile: string): Promise<BenchHouse> {
   const bytes = randomBytes(32)
   const vault = new Vault([{ id: 'bench', bytes }])
   const keys = `bench:${bytes.toString('base64')}`
-  const env = { ...process.env, BENCH_KEY: bytes.toString('base64') }
+  // memory as bin/poststelle has it
+  const env = { ...process.env, BENCH_KEY: bytes.toString('base64'), MALLOC_ARENA_MAX: '2' }
   const poller = fork(join(import.meta.dirname, 'poller.ts'), [postgres.url, caFile], {
     env,
-    execArgv: ['--expose-gc'],
+    execArgv: ['--max-semi-space-size=8', '--expose-gc'],
   })
   const [started] = await once(poller, 'message')
   if (started !== 'started') throw new Error('the polling process did not start')
