@@ -26,7 +26,7 @@ export interface Polled {
 
 export interface Measured extends Polled {
   readonly postgresCpuMs: number
-  /** Of the polling process since its start. */
+  /** Of the polling process during the poll. */
   readonly peakRssMb: number
 }
 

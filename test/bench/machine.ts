@@ -1,6 +1,6 @@
 // What the kernel knows of a process: CPU time and memory, also of programs that are not ours.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
 const TICK_MS = 10 // USER_HZ is 100 on every Linux
@@ -37,6 +37,9 @@ export function childrenCpuMs(): number {
   const fields = statOf(process.pid) ?? []
   return ((fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS
 }
+
+/** The kernel's note of this process's highest memory begins anew. */
+export const forgetPeakRss = (): void => writeFileSync('/proc/self/clear_refs', '5')
 
 /** Highest resident memory of a living process. */
 export function peakRssMb(pid: number): number {

@@ -11,8 +11,8 @@ import { createNet } from '../../src/net/dial.ts'
 import { pollMaildrop } from '../../src/retrieval/poll-maildrop.ts'
 import { Vault } from '../../src/secrets/vault.ts'
 import type { Polled } from './house.ts'
+import { forgetPeakRss, peakRssMb } from './machine.ts'
 
-const SAMPLE_MS = 10
 const LIMIT_MS = 600_000
 
 const [databaseUrl = '', caFile = ''] = process.argv.slice(2)
@@ -41,27 +41,21 @@ const NOTHING: Polled = { stored: 0, sessions: 0, seconds: 0, cpuMs: 0, extraMb:
 async function poll(accountId: number): Promise<Polled> {
   globalThis.gc?.()
   const before = process.memoryUsage.rss()
-  let peak = before
-  const sampling = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), SAMPLE_MS)
+  forgetPeakRss()
   const cpu = process.cpuUsage()
   const begun = performance.now()
   let [stored, sessions] = [0, 0]
-  try {
-    for (let more = true; more; sessions += 1) {
-      const lease = await claimLane(db, { accountId, lane: 'receive' }, session.workerId, { force: true })
-      if (!lease) throw new Error('the lane is under lease')
-      const result = await pollMaildrop(ctx, lease, AbortSignal.timeout(LIMIT_MS))
-      if (result.failure) throw result.failure
-      stored += result.stored
-      more = result.more
-    }
-  } finally {
-    clearInterval(sampling)
+  for (let more = true; more; sessions += 1) {
+    const lease = await claimLane(db, { accountId, lane: 'receive' }, session.workerId, { force: true })
+    if (!lease) throw new Error('the lane is under lease')
+    const result = await pollMaildrop(ctx, lease, AbortSignal.timeout(LIMIT_MS))
+    if (result.failure) throw result.failure
+    stored += result.stored
+    more = result.more
   }
   const seconds = (performance.now() - begun) / 1000
   const { user, system } = process.cpuUsage(cpu)
-  peak = Math.max(peak, process.memoryUsage.rss())
-  const extraMb = Math.round((peak - before) / 1e6)
+  const extraMb = Math.max(0, peakRssMb(process.pid) - Math.round(before / 1e6))
   return { stored, sessions, seconds, cpuMs: (user + system) / 1000, extraMb, failure: undefined }
 }
 
