@@ -182,6 +182,10 @@ CREATE FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer DEFAULT 1
   select i.* from poststelle.inbox i where i.position > coalesce(inbox_since.cursor, 0)
   order by i.position limit greatest(0, least(coalesce(inbox_since.max_rows, 100), 10000))
 $$;
+CREATE FUNCTION poststelle.is_switched_off(lane text, receive boolean, send boolean) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (NOT CASE lane WHEN 'receive'::text THEN receive WHEN 'send'::text THEN send WHEN 'parse'::text THEN true ELSE (receive OR send) END);
 CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -291,6 +295,27 @@ begin
     select new_id, min(r.n), r.address from unnest(recipients) with ordinality r (address, n) group by r.address;
   perform pg_notify('poststelle_bell', 'send:' || lane_account);
   return new_id;
+end $$;
+CREATE FUNCTION poststelle.switch_lanes() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- lanes are locked by name, as everywhere
+  perform from poststelle.lanes where account_id = new.id order by lane for update;
+  update poststelle.lanes set switched_off = poststelle.is_switched_off(lane, new.enabled_receive, new.enabled_send)
+    where account_id = new.id
+      and switched_off <> poststelle.is_switched_off(lane, new.enabled_receive, new.enabled_send);
+  return null;
+end $$;
+CREATE FUNCTION poststelle.switch_new_lane() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  select poststelle.is_switched_off(new.lane, a.enabled_receive, a.enabled_send) into new.switched_off
+    from poststelle.accounts a where a.id = new.account_id;
+  return new;
 end $$;
 CREATE TABLE poststelle.account_health (
     account_id bigint NOT NULL,
@@ -575,9 +600,16 @@ CREATE TABLE poststelle.lanes (
     lease_token uuid,
     lease_until timestamp with time zone,
     lease_worker integer,
+    switched_off boolean DEFAULT false NOT NULL,
+    ready_at timestamp with time zone GENERATED ALWAYS AS (
+CASE
+    WHEN ((NOT switched_off) AND (due_at IS NOT NULL)) THEN GREATEST(due_at, dispatched_until, parked_until, lease_until)
+    ELSE NULL::timestamp with time zone
+END) STORED,
     CONSTRAINT lanes_check CHECK ((((lease_token IS NULL) = (lease_until IS NULL)) AND ((lease_token IS NULL) = (lease_worker IS NULL)))),
     CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text, 'parse'::text])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 CREATE TABLE poststelle.maildrop_uidls (
     account_id bigint NOT NULL,
     uidl text NOT NULL,
@@ -831,8 +863,8 @@ CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btre
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
 CREATE INDEX host_failures_by_account ON poststelle.host_failures USING btree (account_id);
-CREATE INDEX lanes_due ON poststelle.lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
+CREATE INDEX lanes_ready ON poststelle.lanes USING btree (lane, ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
 CREATE INDEX maildrop_uidls_gone ON poststelle.maildrop_uidls USING btree (account_id, fingerprint) WHERE (gone_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_open ON poststelle.maildrop_uidls USING btree (account_id, state) WHERE (state = ANY (ARRAY['listed'::text, 'skipped'::text, 'quarantined'::text, 'vanished'::text, 'delete_intent'::text]));
@@ -849,7 +881,10 @@ CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_message
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
+CREATE INDEX outbound_messages_wake ON poststelle.outbound_messages USING btree (next_attempt_at) INCLUDE (account_id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
+CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
+CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
 ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
@@ -902,11 +937,14 @@ REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.is_switched_off(lane text, receive boolean, send boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.switch_lanes() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.switch_new_lane() FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.account_status TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_attachments TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_delivery_reports TO poststelle_app;

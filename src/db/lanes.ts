@@ -23,34 +23,36 @@ export interface Lease extends Lane {
 }
 
 /**
- * Marks up to `limit` due lanes as dispatched and returns them, oldest first. A lane the operator switched off or the system
- * parked is not due; neither is one under lease.
+ * Marks due lanes as dispatched and returns them, of each kind no more than its limit, oldest first. A lane the operator
+ * switched off or the system parked is not due; neither is one under lease.
  */
-export async function takeDueLanes(db: Db, limit: number): Promise<Lane[]> {
+export async function takeDueLanes(db: Db, limits: ReadonlyMap<LaneKind, number>): Promise<Lane[]> {
   const { rows } = await sql<{ account_id: number; lane: LaneKind }>`
     with due as (
-      select l.account_id, l.lane from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
-      where l.due_at <= now()
-        and (l.dispatched_until is null or l.dispatched_until <= now())
-        and (l.parked_until is null or l.parked_until <= now())
-        and (l.lease_until is null or l.lease_until <= now())
-        and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
-          when 'parse' then true else a.enabled_receive or a.enabled_send end
-      order by l.due_at limit ${limit} for update of l skip locked
+      select l.account_id, l.lane, l.ready_at
+      from unnest(${[...limits.keys()]}::text[], ${[...limits.values()]}::int[]) kind (lane, most) cross join lateral (
+        select account_id, lane, ready_at from poststelle.lanes l
+        where l.lane = kind.lane and l.ready_at <= now() order by l.ready_at limit kind.most for update skip locked
+      ) l
+    ), taken as (
+      update poststelle.lanes l set dispatched_until = now() + ${DISPATCH_SECONDS} * interval '1 second'
+      from due where l.account_id = due.account_id and l.lane = due.lane
+      returning l.account_id, l.lane, due.ready_at
     )
-    update poststelle.lanes l set dispatched_until = now() + ${DISPATCH_SECONDS} * interval '1 second'
-    from due where l.account_id = due.account_id and l.lane = due.lane
-    returning l.account_id, l.lane`.execute(db)
+    select account_id, lane from taken order by ready_at`.execute(db)
   return rows.map((row) => ({ accountId: row.account_id, lane: row.lane }))
 }
 
 /** Send lanes whose mail has become due without a bell having been heard. */
 export async function wakeSendLanes(db: Db): Promise<number> {
   const { numAffectedRows } = await sql`
-    update poststelle.lanes l set due_at = now()
-    where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
-      and exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
-        and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))`.execute(db)
+    with due as (
+      select distinct account_id from poststelle.outbound_messages
+      where next_attempt_at <= now() and state in ('scheduled', 'queued', 'deferred', 'uncertain')
+    )
+    update poststelle.lanes l set due_at = now() from due
+    where l.account_id = due.account_id and l.lane = 'send' and (l.due_at is null or l.due_at > now())
+      and (l.parked_until is null or l.parked_until <= now())`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
 
@@ -159,12 +161,13 @@ async function setLane(
 
 /** Kinds of lane of which at least one has been due for that long without anybody working on it. */
 export async function overdueLanes(db: Db, seconds: number): Promise<LaneKind[]> {
+  // one whose job was lost is dispatched again and again: it is ready in DISPATCH_SECONDS at the latest
   const { rows } = await sql<{ lane: LaneKind }>`
-    select distinct l.lane from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
-    where l.due_at <= now() - ${seconds} * interval '1 second'
-      and (l.parked_until is null or l.parked_until <= now() - ${seconds} * interval '1 second')
-      and (l.lease_until is null or l.lease_until <= now())
-      and case l.lane when 'receive' then a.enabled_receive when 'send' then a.enabled_send
-        when 'parse' then true else a.enabled_receive or a.enabled_send end`.execute(db)
+    select kind.lane from (values ('receive'), ('send'), ('token'), ('parse')) kind (lane) where exists (
+      select from poststelle.lanes l
+      where l.lane = kind.lane and l.ready_at <= now() + ${DISPATCH_SECONDS} * interval '1 second'
+        and l.due_at <= now() - ${seconds} * interval '1 second'
+        and (l.parked_until is null or l.parked_until <= now() - ${seconds} * interval '1 second')
+        and (l.lease_until is null or l.lease_until <= now()))`.execute(db)
   return rows.map((row) => row.lane)
 }

@@ -1,6 +1,6 @@
 // Row types of the tables and views, as migrations/ makes them. snake_case stays inside this folder.
 
-import type { ColumnType, Generated } from 'kysely'
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
@@ -109,6 +109,8 @@ export interface Tables {
     lease_token: string | null
     lease_until: MaybeDate
     lease_worker: number | null
+    switched_off: Generated<boolean>
+    ready_at: GeneratedAlways<Date | null>
   }
   maildrops: {
     account_id: number

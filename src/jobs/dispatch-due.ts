@@ -7,7 +7,8 @@ import type { LaneKind } from '../db/schema.ts'
 import { LANE_JOBS } from './lane-jobs.ts'
 import type { LaneQueue, QueueName } from './queues.ts'
 
-const BATCH = 500
+/** So many jobs may wait in a queue. With more, lanes would be dispatched anew, again and again, before their first job is done. */
+const AHEAD = 1_000
 
 /** `rung`: lanes that a bell named. Returns how many jobs were added. */
 export async function dispatchDue(
@@ -22,16 +23,18 @@ export async function dispatchDue(
       rung.flatMap((each) => (each.lane === lane ? [each.accountId] : [])),
     )
   }
-  let added = 0
-  for (;;) {
-    const due = await takeDueLanes(db, BATCH)
-    for (const kind of LANE_JOBS) {
-      const jobs = due
-        .filter((lane) => lane.lane === kind.lane)
-        .map(({ accountId }) => ({ name: kind.queue, data: { accountId } }))
-      if (jobs.length > 0) await queues.get(kind.queue)?.addBulk(jobs)
-      added += jobs.length
-    }
-    if (due.length < BATCH) return added
+  const room = await Promise.all(
+    LANE_JOBS.map(async ({ lane, queue }) => {
+      const waiting = (await queues.get(queue)?.getWaitingCount()) ?? 0
+      return [lane, Math.max(0, AHEAD - waiting)] as const
+    }),
+  )
+  const due = await takeDueLanes(db, new Map(room))
+  for (const kind of LANE_JOBS) {
+    const jobs = due
+      .filter((lane) => lane.lane === kind.lane)
+      .map(({ accountId }) => ({ name: kind.queue, data: { accountId } }))
+    if (jobs.length > 0) await queues.get(kind.queue)?.addBulk(jobs)
   }
+  return due.length
 }

@@ -10,14 +10,10 @@ import { SECOND_MS } from '../base/clock.ts'
 import { deadline, unlessAborted, type Deadline } from './deadline.ts'
 import { createEgress, isLoopback } from './egress.ts'
 import { fetchOnce } from './fetch.ts'
+import { rememberNames, type Lookup, type Names, type ResolvedAddress } from './names.ts'
 import { NetError, type FetchedReply, type Net } from './net.ts'
 import { createTlsClient } from './tls.ts'
 import { trouble } from './trouble.ts'
-
-export interface ResolvedAddress {
-  readonly address: string
-  readonly family: number
-}
 
 export interface NetOptions {
   /** Addresses and networks (CIDR) that may be dialled although they are not public. */
@@ -25,7 +21,7 @@ export interface NetOptions {
   /** PEM; trusted besides the system's authorities. */
   readonly extraCaPem?: string
   /** How names are resolved; the system's resolver without it. */
-  readonly lookup?: (host: string) => Promise<readonly ResolvedAddress[]>
+  readonly lookup?: Lookup
 }
 
 /** Look-up, connect and handshake together. */
@@ -34,17 +30,17 @@ const KEEP_ALIVE_MS = 60 * SECOND_MS
 /** How long one address of several is tried before the next is. */
 const NEXT_ADDRESS_MS = SECOND_MS
 
-const systemLookup = (host: string): Promise<ResolvedAddress[]> => dnsLookup(host, { all: true })
+const systemLookup: Lookup = (host) => dnsLookup(host, { all: true })
 
 export function createNet(options: NetOptions): Net & { close(): Promise<void> } {
   const egress = createEgress(options.allowPrivate)
   const tls = createTlsClient(options.extraCaPem)
-  const lookup = options.lookup ?? systemLookup
+  const names = rememberNames(options.lookup ?? systemLookup)
   const fetching = new Set<Promise<FetchedReply>>()
   let closed = false
 
   async function resolve(host: string, name: string, limit: Deadline): Promise<readonly ResolvedAddress[]> {
-    const found = await addressesOf(host, name, lookup, limit)
+    const found = await addressesOf(host, name, names, limit)
     const usable = found.filter(({ address }) => egress.refuses(address) === undefined)
     const [first] = found
     if (usable.length > 0 || first === undefined) return usable
@@ -54,9 +50,26 @@ export function createNet(options: NetOptions): Net & { close(): Promise<void> }
     throw new NetError('egress', 'EGRESS_REFUSED', `${host} ${says} ${what}`)
   }
 
+  async function connected(
+    host: string,
+    name: string,
+    port: number,
+    addresses: readonly ResolvedAddress[],
+    limit: Deadline,
+  ): Promise<Socket> {
+    try {
+      const socket = await connectTo(host, name, port, addresses, limit)
+      names.worked(name, socket.remoteAddress ?? '')
+      return socket
+    } catch (error) {
+      names.failed(name)
+      throw error
+    }
+  }
+
   async function secured(host: string, port: number, limit: Deadline): Promise<TLSSocket> {
     const name = serverName(host)
-    const socket = await connectTo(host, name, port, await resolve(host, name, limit), limit)
+    const socket = await connected(host, name, port, await resolve(host, name, limit), limit)
     return await tls.secure(socket, name, port, limit)
   }
 
@@ -71,7 +84,7 @@ export function createNet(options: NetOptions): Net & { close(): Promise<void> }
           const message = `${host} is not on this machine: plaintext would show password and mail on the way`
           throw new NetError('egress', 'PLAINTEXT_REFUSED', message)
         }
-        return await connectTo(host, name, port, addresses, limit)
+        return await connected(host, name, port, addresses, limit)
       } finally {
         limit.end()
       }
@@ -84,7 +97,8 @@ export function createNet(options: NetOptions): Net & { close(): Promise<void> }
         throw new NetError('tls', 'STARTTLS_INJECTION', message)
       }
       const port = socket.remotePort
-      if (port === undefined) throw new NetError('tls', 'ECONNRESET', `${host} closed the connection`)
+      if (port === undefined || socket.destroyed)
+        throw new NetError('tls', 'ECONNRESET', `${host} closed the connection`)
       const limit = deadline(timeoutMs, signal)
       try {
         return await tls.secure(socket, serverName(host), port, limit)
@@ -118,13 +132,13 @@ const serverName = (host: string): string => (isIP(host) === 0 ? domainToASCII(h
 async function addressesOf(
   host: string,
   name: string,
-  lookup: NonNullable<NetOptions['lookup']>,
+  names: Names,
   limit: Deadline,
 ): Promise<readonly ResolvedAddress[]> {
   const family = isIP(name)
   if (family !== 0) return [{ address: name, family }]
   try {
-    const found = name === '' ? [] : await unlessAborted(lookup(name), limit.signal)
+    const found = name === '' ? [] : await unlessAborted(names.resolve(name), limit.signal)
     if (found.length > 0) return found
   } catch (error) {
     throw trouble('dns', host, undefined, error, limit)
@@ -146,7 +160,7 @@ async function connectTo(
       host: name,
       port,
       lookup: pinned(addresses),
-      autoSelectFamily: true,
+      autoSelectFamily: addresses.length > 1,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
       noDelay: true,
       keepAlive: true,

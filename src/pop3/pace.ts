@@ -20,6 +20,7 @@ export class Pace {
   #timer: NodeJS.Timeout | undefined
   #owed: Owed
   #bytes = 0
+  #span = 0
 
   constructor(limits: PaceLimits, onLate: (what: string) => void) {
     this.#minBodyBytes = limits.minBodyBytes
@@ -36,6 +37,7 @@ export class Pace {
   begin(owed: Owed): void {
     this.#owed = owed
     this.#bytes = 0
+    this.#span += 1
     // a timer that has nothing to watch any more finds that out when it goes off: cheaper than to clear it for every command
     if (owed === undefined) return
     if (this.#timer) this.#timer.refresh()
@@ -52,7 +54,15 @@ export class Pace {
     this.#timer = undefined
   }
 
+  /** Where it is we who stood still, what the server sent lies in the socket: it is read before anything is said of the server. */
   #spanIsOver(): void {
+    const span = this.#span
+    setImmediate(() => {
+      if (span === this.#span) this.#judge()
+    })
+  }
+
+  #judge(): void {
     if (this.#owed === undefined) return
     if (this.#owed === 'body' && this.#bytes >= this.#minBodyBytes) return this.begin('body')
     const seconds = this.#idleMs / SECOND_MS

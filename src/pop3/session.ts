@@ -129,7 +129,7 @@ export class PopSession extends Pop3Command {
 
   /** Nothing can be asked any more. */
   get ended(): boolean {
-    return this.#wire.failure !== undefined
+    return this.#wire.ended
   }
 
   /** Bytes received that wait for their reader. */

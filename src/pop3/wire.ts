@@ -20,7 +20,8 @@ export class Wire implements Flow {
   readonly #host: string
   readonly #pace: Pace
   #socket: Socket
-  #failure: Failure | undefined
+  /** Why the session ended. Made when somebody asks: most sessions end well, and nobody does. */
+  #ended: (() => Failure) | undefined
   /** Answers whose status line has not come. */
   readonly #expected: Answer[] = []
   /** Woken when nothing is outstanding any more. */
@@ -43,9 +44,9 @@ export class Wire implements Flow {
     this.attach(socket)
   }
 
-  /** Why nothing can be asked any more. */
-  get failure(): Failure | undefined {
-    return this.#failure
+  /** Nothing can be asked any more. */
+  get ended(): boolean {
+    return this.#ended !== undefined
   }
 
   get socket(): Socket {
@@ -66,7 +67,7 @@ export class Wire implements Flow {
   detach(): Socket {
     const socket = this.#socket
     socket.off('data', this.#onData).off('error', this.#onError).off('close', this.#onClose)
-    if (this.#failure) throw this.#failure
+    if (this.#ended) throw this.#ended()
     return socket
   }
 
@@ -87,7 +88,7 @@ export class Wire implements Flow {
 
   /** Whether an answer is outstanding, or the rest of one. */
   get busy(): boolean {
-    return !this.#failure && (this.#expected.length > 0 || this.#body !== undefined)
+    return !this.#ended && (this.#expected.length > 0 || this.#body !== undefined)
   }
 
   /** Until nothing is outstanding any more; whoever is woken looks again, for another may have been faster. */
@@ -105,8 +106,8 @@ export class Wire implements Flow {
   /** An answer that the server owes: to what is written next, or its greeting. */
   expect(step: Step, shape: Shape): Answer {
     const answer = new Answer(step, shape)
-    if (this.#failure) {
-      answer.fail(this.#failure)
+    if (this.#ended) {
+      answer.fail(this.#ended())
       return answer
     }
     this.#expected.push(answer)
@@ -115,12 +116,14 @@ export class Wire implements Flow {
   }
 
   write(text: string): void {
-    if (!this.#failure) this.#socket.write(text)
+    if (!this.#ended) this.#socket.write(text)
   }
 
   /** Ends the session; what was received whole stays readable. Does nothing when it has ended before. */
   fail(code: string, sentence: string, cause?: unknown): void {
-    this.#end(this.refusals.local(this.#step, code, sentence, cause))
+    if (this.#ended) return
+    const step = this.#step
+    this.#end(() => this.refusals.local(step, code, sentence, cause))
   }
 
   held(bytes: number): void {
@@ -145,15 +148,17 @@ export class Wire implements Flow {
     else this.#pace.begin(this.#body ? 'body' : this.#expected.length > 0 ? 'line' : undefined)
   }
 
-  #end(failure: Failure): void {
-    if (this.#failure) return
-    this.#failure = failure
+  #end(make: () => Failure): void {
+    if (this.#ended) return
+    let made: Failure | undefined
+    const failure = (): Failure => (made ??= make())
+    this.#ended = failure
     this.#pace.rest()
     this.#socket.destroy()
     this.#partial = []
-    this.#body?.fail(failure)
+    this.#body?.fail(failure())
     this.#body = undefined
-    for (const answer of this.#expected.splice(0)) answer.fail(failure)
+    for (const answer of this.#expected.splice(0)) answer.fail(failure())
     this.#wakeWaiting()
   }
 
@@ -163,7 +168,7 @@ export class Wire implements Flow {
 
   readonly #onData = (chunk: Buffer): void => {
     let at = 0
-    while (at < chunk.length && !this.#failure) {
+    while (at < chunk.length && !this.#ended) {
       // stopped within a chunk: for an upgrade
       if (this.#socket.isPaused()) {
         return this.fail('STARTTLS_INJECTION', `${this.#host} sent more than its consent before TLS was up`)
@@ -171,7 +176,7 @@ export class Wire implements Flow {
       at = this.#body ? this.#takeBody(chunk, at, this.#body) : this.#takeLine(chunk, at)
     }
     if (!this.busy) this.#wakeWaiting()
-    if (this.#heldBytes <= MAX_HELD_BYTES || this.#stopped || this.#failure) return
+    if (this.#heldBytes <= MAX_HELD_BYTES || this.#stopped || this.#ended) return
     this.#stopped = true
     this.#beginSpan()
     this.#socket.pause()
@@ -214,7 +219,7 @@ export class Wire implements Flow {
     const answer = this.#expected[0]
     if (!answer) {
       // an autologout or a shutdown announces itself like this
-      if (status === 'err') this.#end(this.refusals.said(this.#lastStep, line))
+      if (status === 'err') this.#end(() => this.refusals.said(this.#lastStep, line))
       else this.fail('EPROTOCOL', `${this.#host} sent something it was not asked for: ${line}`)
       return
     }

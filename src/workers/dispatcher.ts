@@ -12,7 +12,7 @@ import { buryDeadWorkers } from '../db/worker-session.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
-const TICK_MS = 200
+const TICK_MS = 150
 const UPKEEP_MS = 5_000
 const SWEEP_MS = 3_600_000
 /** A queue that does not answer must not stop the clock. */

@@ -1,43 +1,66 @@
-// What a measurement needs of an installation, outside of vitest: a Postgres of its own with fsync on, migrated, and a worker.
+// What a measurement needs of an installation, outside of vitest: a Postgres of its own with fsync and synchronous_commit on,
+// migrated, and a process that polls, so that its CPU time and memory are nobody else's.
 
+import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { importAccounts } from '../../src/accounts/import.ts'
 import { parseAccounts } from '../../src/accounts/settings.ts'
-import { systemClock } from '../../src/base/clock.ts'
-import { silentLogger } from '../../src/base/logger.ts'
 import { openDatabase } from '../../src/db/database.ts'
-import { claimLane } from '../../src/db/lanes.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
-import { WorkerSession } from '../../src/db/worker-session.ts'
-import { createNet } from '../../src/net/dial.ts'
-import { pollMaildrop, type PollResult } from '../../src/retrieval/poll-maildrop.ts'
 import { Vault } from '../../src/secrets/vault.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { peakRssMb, treeCpuMs } from './machine.ts'
+
+/** What the polling process tells of one maildrop, polled until nothing is left. */
+export interface Polled {
+  readonly stored: number
+  readonly sessions: number
+  readonly seconds: number
+  readonly cpuMs: number
+  /** Highest resident memory during the poll, above what it was before. */
+  readonly extraMb: number
+  readonly failure: string | undefined
+}
+
+export interface Measured extends Polled {
+  readonly postgresCpuMs: number
+  /** Of the polling process during the poll. */
+  readonly peakRssMb: number
+}
 
 export interface BenchHouse {
   readonly url: string
+  readonly postgresPid: number
+  /** In the form of POSTSTELLE_KEYS. */
+  readonly keys: string
   importAccounts(accounts: readonly object[]): Promise<Map<string, number>>
-  poll(accountId: number): Promise<PollResult>
+  poll(accountId: number): Promise<Measured>
   query<T extends object>(text: string): Promise<T[]>
   close(): Promise<void>
 }
 
-export async function openBenchHouse(caPem: string): Promise<BenchHouse> {
+export async function openBenchHouse(caFile: string): Promise<BenchHouse> {
   const postgres = await startPostgres({ fsync: true })
-  const database = openDatabase(postgres.url, { max: 12 })
+  const database = openDatabase(postgres.url, { max: 4 })
   const { db } = database
   await migrateUp(db)
-  const vault = new Vault([{ id: 'bench', bytes: randomBytes(32) }])
-  const net = createNet({ allowPrivate: ['127.0.0.0/8', '::1'], extraCaPem: caPem })
-  const session = await WorkerSession.open(postgres.url, {
-    roles: 'bench',
-    version: '0',
-    onRing: () => undefined,
-    onProblem: () => undefined,
+  const bytes = randomBytes(32)
+  const vault = new Vault([{ id: 'bench', bytes }])
+  const keys = `bench:${bytes.toString('base64')}`
+  // memory as bin/poststelle has it
+  const env = { ...process.env, BENCH_KEY: bytes.toString('base64'), MALLOC_ARENA_MAX: '2' }
+  const poller = fork(join(import.meta.dirname, 'poller.ts'), [postgres.url, caFile], {
+    env,
+    execArgv: ['--max-semi-space-size=8', '--expose-gc'],
   })
-  const ctx = { db, database, vault, net, clock: systemClock, log: silentLogger, workerId: session.workerId }
+  const [started] = await once(poller, 'message')
+  if (started !== 'started') throw new Error('the polling process did not start')
   return {
     url: postgres.url,
+    postgresPid: postgres.pid,
+    keys,
     importAccounts: async (accounts) => {
       const parsed = parseAccounts(JSON.stringify(accounts), 'bench', () => undefined)
       return new Map(
@@ -45,34 +68,20 @@ export async function openBenchHouse(caPem: string): Promise<BenchHouse> {
       )
     },
     poll: async (accountId) => {
-      const lease = await claimLane(db, { accountId, lane: 'receive' }, session.workerId, { force: true })
-      if (!lease) throw new Error('the lane is under lease')
-      return await pollMaildrop(ctx, lease, AbortSignal.timeout(600_000))
+      const before = treeCpuMs(postgres.pid)
+      poller.send(accountId)
+      const [polled] = (await once(poller, 'message')) as [Polled]
+      if (polled.failure !== undefined) throw new Error(polled.failure)
+      const postgresCpuMs = treeCpuMs(postgres.pid) - before
+      return { ...polled, postgresCpuMs, peakRssMb: peakRssMb(poller.pid ?? 0) }
     },
     query: async <T extends object>(text: string) => (await database.pool.query<T>(text)).rows,
     close: async () => {
-      await session.close()
-      await net.close()
+      poller.disconnect()
+      await once(poller, 'exit')
       await database.close()
       await postgres.stop()
     },
-  }
-}
-
-/** Highest resident memory of this process while the work runs, above what it was before, in MB. */
-export async function extraMemory<T>(work: () => Promise<T>): Promise<{ result: T; extraMb: number }> {
-  globalThis.gc?.()
-  const before = process.memoryUsage.rss()
-  let peak = before
-  const timer = setInterval(() => {
-    peak = Math.max(peak, process.memoryUsage.rss())
-  }, 10)
-  try {
-    const result = await work()
-    peak = Math.max(peak, process.memoryUsage.rss())
-    return { result, extraMb: Math.round((peak - before) / 1e6) }
-  } finally {
-    clearInterval(timer)
   }
 }
 

@@ -9,6 +9,7 @@ import {
   takeDueLanes,
   wakeSendLanes,
 } from '../../../src/db/lanes.ts'
+import type { LaneKind } from '../../../src/db/schema.ts'
 import { buryDeadWorkers, WorkerSession } from '../../../src/db/worker-session.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../../support/house.ts'
 
@@ -26,11 +27,12 @@ describe('lanes', () => {
   )
 
   const dueNow = () => makeDue(house.db, 'receive', [accountId])
-  const taken = async () => (await takeDueLanes(house.db, 10)).map(({ lane }) => lane)
+  const ten = new Map(['receive', 'send', 'token'].map((lane) => [lane as LaneKind, 10]))
+  const taken = async () => (await takeDueLanes(house.db, ten)).map(({ lane }) => lane)
 
   test('a due lane is taken by one of two dispatchers, and not again until its dispatch has lapsed', async () => {
     await dueNow()
-    const both = await Promise.all([takeDueLanes(house.db, 10), takeDueLanes(house.db, 10)])
+    const both = await Promise.all([takeDueLanes(house.db, ten), takeDueLanes(house.db, ten)])
     expect(both.flat()).toEqual([{ accountId, lane: 'receive' }])
     expect(await taken()).toEqual([])
     await sql`update poststelle.lanes set dispatched_until = now() - interval '1 second'`.execute(house.db)
@@ -73,6 +75,47 @@ describe('lanes', () => {
     expect(await taken()).toEqual([])
     await sql`update poststelle.accounts set enabled_receive = true`.execute(house.db)
     expect(await taken()).toEqual(['receive'])
+  })
+
+  test('of each kind no more are taken than there is room for, oldest first', async () => {
+    await sql`update poststelle.lanes set due_at = now() - case lane when 'send' then 2 else 1 end * interval '1 minute'`.execute(
+      house.db,
+    )
+    const room = new Map<LaneKind, number>([
+      ['receive', 10],
+      ['send', 10],
+      ['token', 0],
+    ])
+    expect((await takeDueLanes(house.db, room)).map(({ lane }) => lane)).toEqual(['send', 'receive'])
+    expect(await takeDueLanes(house.db, room)).toEqual([])
+  })
+
+  test('a lane is switched off with its direction, that of the token with both, and a new one at once', async () => {
+    const off = async () => {
+      const { rows } = await sql<{ lane: string }>`
+        select lane from poststelle.lanes where account_id = ${accountId} and switched_off order by lane`.execute(
+        house.db,
+      )
+      return rows.map(({ lane }) => lane)
+    }
+    const switchTo = (receive: boolean, send: boolean) =>
+      sql`update poststelle.accounts set enabled_receive = ${receive}, enabled_send = ${send}`.execute(house.db)
+    const addTokenLane = () =>
+      sql`insert into poststelle.lanes (account_id, lane) values (${accountId}, 'token') on conflict do nothing`.execute(
+        house.db,
+      )
+    await addTokenLane()
+    expect(await off()).toEqual([])
+    await switchTo(false, true)
+    expect(await off()).toEqual(['receive'])
+    await switchTo(false, false)
+    expect(await off()).toEqual(['receive', 'send', 'token'])
+    await sql`delete from poststelle.lanes where lane = 'token'`.execute(house.db)
+    await addTokenLane()
+    expect(await off()).toEqual(['receive', 'send', 'token'])
+    await switchTo(true, true)
+    expect(await off()).toEqual([])
+    await sql`delete from poststelle.lanes where lane = 'token'`.execute(house.db)
   })
 
   test('mail whose bell was lost wakes its lane all the same', async () => {

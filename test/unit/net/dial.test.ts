@@ -100,6 +100,19 @@ describe('egress', () => {
     expect([lookups, socket.remoteAddress]).toEqual([1, '127.0.0.1'])
   })
 
+  test('a name that is remembered is checked and pinned as one that was looked up, and forgotten when it does not answer', async () => {
+    const { port, sockets } = await tlsServer()
+    let lookups = 0
+    const lookup = async () => [{ address: lookups++ === 0 ? '127.0.0.1' : '10.0.0.1', family: 4 }]
+    const same = net({ lookup })
+    await dialled(same, to('mail.example.com', port))
+    await dialled(same, to('mail.example.com', port))
+    expect([lookups, sockets.size]).toEqual([1, 2])
+    await netError(same.dial(to('mail.example.com', 1), { signal }))
+    expect(await netError(same.dial(to('mail.example.com', port), { signal }))).toMatchObject({ step: 'egress' })
+    expect(lookups).toBe(2)
+  })
+
   test('of several addresses only those that are allowed are tried', async () => {
     const { port } = await tlsServer()
     const lookup = async () => [

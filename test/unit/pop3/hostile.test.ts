@@ -100,6 +100,15 @@ describe('silence', () => {
     expect(await session.stat()).toMatchObject({ count: 2 })
   })
 
+  test('of ours, while the answer lies in the socket, is not the server’s', async () => {
+    const { server, session } = await open({ messages }, { idleTimeoutMs: 50 })
+    const asked = session.stat()
+    await server.waitFor(() => server.seen.commands.includes('STAT'))
+    const before = performance.now()
+    while (performance.now() - before < 120); // the process stands still
+    expect(await asked).toMatchObject({ count: 2 })
+  })
+
   test('is noticed again after such a pause', async () => {
     const { session } = await open({ answer: (line) => (line === 'STAT' ? {} : undefined) }, { idleTimeoutMs: 30 })
     const before = performance.now()

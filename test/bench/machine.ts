@@ -1,0 +1,59 @@
+// What the kernel knows of a process: CPU time and memory, also of programs that are not ours.
+
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+
+const TICK_MS = 10 // USER_HZ is 100 on every Linux
+
+/** Fields of /proc/<pid>/stat behind the name, from the state on; undefined where the process is gone. */
+function statOf(pid: number): number[] | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ').map(Number)
+  } catch {
+    return undefined
+  }
+}
+
+/** User and system time of a process, and of the children it has waited for. */
+export function cpuMs(pid: number): number {
+  const fields = statOf(pid) ?? []
+  return ((fields[11] ?? 0) + (fields[12] ?? 0) + (fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS
+}
+
+/** The same of a process with everything it has started. */
+export function treeCpuMs(root: number): number {
+  const parents = new Map(readdirSync('/proc').flatMap((name) => parentOf(Number(name))))
+  const belongs = (pid: number): boolean => pid === root || (pid > 1 && belongs(parents.get(pid) ?? 0))
+  return [...parents.keys()].filter(belongs).reduce((sum, pid) => sum + cpuMs(pid), 0)
+}
+
+function parentOf(pid: number): [number, number][] {
+  const fields = pid > 0 ? statOf(pid) : undefined
+  return fields ? [[pid, fields[1] ?? 0]] : []
+}
+
+/** Of the children this process has waited for. */
+export function childrenCpuMs(): number {
+  const fields = statOf(process.pid) ?? []
+  return ((fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS
+}
+
+/** The kernel's note of this process's highest memory begins anew. */
+export const forgetPeakRss = (): void => writeFileSync('/proc/self/clear_refs', '5')
+
+/** Highest resident memory of a living process. */
+export function peakRssMb(pid: number): number {
+  const kilobytes = Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  return Math.round((kilobytes * 1024) / 1e6)
+}
+
+/** Of a sorted or unsorted row of figures. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN
+}
+
+export const machine = (): string => {
+  const model = /^model name\s*:\s*(.+)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown'
+  return `${availableParallelism()} cores (${model}), Node ${process.version}`
+}
