@@ -156,7 +156,6 @@ export async function startPopbox(options: BoxOptions = {}): Promise<Popbox> {
     },
     account: (user, over = {}) => ({
       email: user,
-      provider: options.provider ?? 'generic',
       pop3: { host: 'localhost', port, security: options.security ?? 'none' },
       auth: { type: 'password', password: maildrop(user).password },
       poll_interval_seconds: 60,
