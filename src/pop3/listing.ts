@@ -1,64 +1,138 @@
-// UIDL, LIST and CAPA replies, read line by line as they come. A line that makes no sense is counted and left out: one bad line
-// must not hide a maildrop. RFC 1939 sections 5 and 7, RFC 2449 section 5.
+// UIDL, LIST and CAPA replies. A line that makes no sense is counted and left out: one bad line must not hide a maildrop. A
+// listing of 100,000 messages is kept as one text and some numbers, not as objects. RFC 1939 sections 5 and 7, RFC 2449 section 5.
 
+import { hash } from 'node:crypto'
 import type { Body } from './body.ts'
 
 export interface UidlEntry {
+  /** Message number, valid in this session only. */
   readonly number: number
   /** Opaque bytes, one character each (latin1). */
   readonly uidl: string
 }
 
-export interface SizeEntry {
-  readonly number: number
-  /** As the server claims; Exchange and others only estimate it. */
-  readonly sizeBytes: number
-}
-
-export interface Listing<T> {
-  readonly entries: T[]
+interface Parsed {
+  readonly text: string
+  readonly length: number
+  readonly numbers: Uint32Array
+  readonly starts: Uint32Array
+  readonly ends: Uint32Array
   readonly malformed: number
 }
 
 export const MAX_LISTING_BYTES = 64 * 1024 * 1024
-const MAX_LINE_BYTES = 8 * 1024
 const MAX_NUMBER = 2 ** 31
 const MAX_NUMBER_DIGITS = 10
 const MAX_SIZE_DIGITS = 15
 /** RFC 1939 says 70; longer ones are seen, and more than this would not fit an index. */
 const MAX_UIDL_BYTES = 1_000
+/** Number, blank, one character, line end: no line that counts is shorter. */
+const MIN_LINE_BYTES = 4
 const LF = 0x0a
 const CR = 0x0d
 const SPACE = 0x20
+const DELETE = 0x7f
 
 /** The listing grew beyond all measure. */
 export class ListingTooLong extends Error {
   override readonly name = 'ListingTooLong'
 }
 
-/** Throws ListingTooLong, and Failure where the body breaks off. */
-export const readUidls = (body: Body): Promise<Listing<UidlEntry>> =>
-  readEntries(body, (line, number, start, end) =>
-    end - start > MAX_UIDL_BYTES || hasControl(line, start, end)
-      ? undefined
-      : { number, uidl: line.toString('latin1', start, end) },
-  )
+/** A UIDL reply, in the order of its lines. It is taken apart when an entry is first asked for, which a known digest saves. */
+export class UidlListing implements Iterable<UidlEntry> {
+  /** SHA-256 of the whole reply: the same again means that not a byte of it has changed. */
+  readonly digest: Buffer
+  #body: Buffer | undefined
+  #parsed: Parsed | undefined
 
-/** Throws ListingTooLong, and Failure where the body breaks off. */
-export const readSizes = (body: Body): Promise<Listing<SizeEntry>> =>
-  readEntries(body, (line, number, start, end) => {
-    const stop = digitsEnd(line, start, end)
-    const wellFormed = stop > start && stop - start <= MAX_SIZE_DIGITS && (stop === end || line[stop] === SPACE)
-    return wellFormed ? { number, sizeBytes: decimal(line, start, stop) } : undefined
+  constructor(body: Buffer) {
+    this.#body = body
+    this.digest = hash('sha256', body, 'buffer')
+  }
+
+  get length(): number {
+    return this.#entries.length
+  }
+
+  /** Lines that made no sense, or named a number again. */
+  get malformed(): number {
+    return this.#entries.malformed
+  }
+
+  /** `index` from 0 to length - 1. */
+  numberAt(index: number): number {
+    return this.#entries.numbers[index] ?? 0
+  }
+
+  uidlAt(index: number): string {
+    const { text, starts, ends } = this.#entries
+    return text.slice(starts[index], ends[index])
+  }
+
+  *[Symbol.iterator](): Generator<UidlEntry, void, undefined> {
+    for (let i = 0; i < this.length; i += 1) yield { number: this.numberAt(i), uidl: this.uidlAt(i) }
+  }
+
+  get #entries(): Parsed {
+    this.#parsed ??= parseUidls(this.#body ?? Buffer.alloc(0))
+    this.#body = undefined
+    return this.#parsed
+  }
+}
+
+function parseUidls(body: Buffer): Parsed {
+  const most = Math.ceil(body.length / MIN_LINE_BYTES)
+  const [numbers, starts, ends] = [new Uint32Array(most), new Uint32Array(most), new Uint32Array(most)]
+  let length = 0
+  let highest = 0
+  let known: Set<number> | undefined
+  // numbers ascend: only where they do not, those before are looked through
+  const isNew = (number: number): boolean => {
+    if (number > highest) highest = number
+    else known ??= new Set(numbers.subarray(0, length))
+    if (known?.has(number)) return false
+    known?.add(number)
+    return true
+  }
+  const malformed = eachEntry(body, (number, start, end) => {
+    if (end - start > MAX_UIDL_BYTES || hasControl(body, start, end) || !isNew(number)) return false
+    numbers[length] = number
+    starts[length] = start
+    ends[length] = end
+    length += 1
+    return true
   })
+  const cut = (all: Uint32Array): Uint32Array => all.slice(0, length)
+  return {
+    text: body.toString('latin1'),
+    length,
+    numbers: cut(numbers),
+    starts: cut(starts),
+    ends: cut(ends),
+    malformed,
+  }
+}
+
+/** Sizes by message number, as the server claims them; Exchange and others only estimate. Lines that make no sense are left out. */
+export function parseSizes(body: Buffer): Map<number, number> {
+  const sizes = new Map<number, number>()
+  eachEntry(body, (number, start, end) => {
+    const stop = digitsEnd(body, start, end)
+    const wellFormed = stop > start && stop - start <= MAX_SIZE_DIGITS && (stop === end || body[stop] === SPACE)
+    if (!wellFormed || sizes.has(number)) return false
+    sizes.set(number, decimal(body, start, stop))
+    return true
+  })
+  return sizes
+}
 
 /** Capability names in upper case, with their arguments. */
-export async function readCapabilities(body: Body): Promise<Map<string, string[]>> {
+export function parseCapabilities(body: Buffer): Map<string, string[]> {
   const capabilities = new Map<string, string[]>()
-  await eachLine(body, (line, start, end) => {
-    const [name, ...rest] = line.toString('latin1', start, end).trim().split(/\s+/)
+  for (const line of body.toString('latin1').split('\n')) {
+    const [name, ...rest] = line.trim().split(/\s+/)
     if (name && /^[!-~]+$/.test(name)) capabilities.set(name.toUpperCase(), rest)
-  })
+  }
   return capabilities
 }
 
@@ -76,58 +150,45 @@ export async function readWhole(body: Body): Promise<Buffer> {
   return Buffer.concat(pieces, size)
 }
 
-/** `parse` gets what stands behind number and space, without blanks around it. */
-async function readEntries<T>(
-  body: Body,
-  parse: (line: Buffer, number: number, start: number, end: number) => T | undefined,
-): Promise<Listing<T>> {
-  const entries: T[] = []
-  let malformed = 0
-  await eachLine(body, (line, start, end) => {
-    const stop = digitsEnd(line, start, end)
-    const number = stop - start <= MAX_NUMBER_DIGITS ? decimal(line, start, stop) : 0
-    let from = stop
-    let to = end
-    while (from < to && line[from] === SPACE) from += 1
-    while (to > from && line[to - 1] === SPACE) to -= 1
-    const separated = from > stop && to > from
-    const entry = separated && number >= 1 && number <= MAX_NUMBER ? parse(line, number, from, to) : undefined
-    if (entry === undefined) malformed += 1
-    else entries.push(entry)
-  })
-  return { entries, malformed }
+/** The first `limit` bytes of a body; the rest is received and thrown away. */
+export async function readHead(body: AsyncIterable<Buffer[]>, limit: number): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const batch of body) {
+    for (const piece of batch) {
+      pieces.push(piece.subarray(0, limit - size))
+      size += pieces.at(-1)?.length ?? 0
+    }
+    if (size >= limit) break
+  }
+  return Buffer.concat(pieces, size)
 }
 
-/** Lines are given as places in a buffer, without their line end; an over-long one as an empty line. */
-async function eachLine(body: Body, take: (chunk: Buffer, start: number, end: number) => void): Promise<void> {
-  let carried: Buffer[] = []
-  let carriedBytes = 0
-  let total = 0
-  for await (const batch of body) {
-    for (const chunk of batch) {
-      total += chunk.length
-      let start = 0
-      for (let lf = chunk.indexOf(LF); lf >= 0; lf = chunk.indexOf(LF, start)) {
-        const whole = carriedBytes === 0 ? chunk : Buffer.concat([...carried, chunk.subarray(0, lf)])
-        const from = carriedBytes === 0 ? start : 0
-        const to = carriedBytes === 0 ? lf : whole.length
-        if (carriedBytes + lf - start > MAX_LINE_BYTES) take(chunk, lf, lf)
-        else take(whole, from, to > from && whole[to - 1] === CR ? to - 1 : to)
-        carried = []
-        carriedBytes = 0
-        start = lf + 1
-      }
-      if (start === chunk.length) continue
-      carriedBytes += chunk.length - start
-      if (carriedBytes <= MAX_LINE_BYTES) carried.push(chunk.subarray(start))
-    }
-    if (total > MAX_LISTING_BYTES) throw new ListingTooLong()
+/**
+ * `take` gets what stands behind number and blank, as a place in `body` without blanks around it, and says whether it makes
+ * sense. Returns how many lines do not.
+ */
+function eachEntry(body: Buffer, take: (number: number, start: number, end: number) => boolean): number {
+  let malformed = 0
+  let start = 0
+  for (let lf = body.indexOf(LF); lf >= 0; lf = body.indexOf(LF, start)) {
+    const end = lf > start && body[lf - 1] === CR ? lf - 1 : lf
+    const stop = digitsEnd(body, start, end)
+    const number = stop - start <= MAX_NUMBER_DIGITS ? decimal(body, start, stop) : 0
+    let from = stop
+    let to = end
+    while (from < to && body[from] === SPACE) from += 1
+    while (to > from && body[to - 1] === SPACE) to -= 1
+    const numbered = number >= 1 && number <= MAX_NUMBER && from > stop && to > from
+    if (!numbered || !take(number, from, to)) malformed += 1
+    start = lf + 1
   }
+  return malformed
 }
 
 function digitsEnd(line: Buffer, start: number, end: number): number {
   let at = start
-  while (at < end && isDigit(line[at])) at += 1
+  while (at < end && isDigit(line[at] ?? 0)) at += 1
   return at
 }
 
@@ -137,12 +198,12 @@ function decimal(line: Buffer, start: number, end: number): number {
   return value
 }
 
-const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
 
 function hasControl(line: Buffer, start: number, end: number): boolean {
   for (let at = start; at < end; at += 1) {
     const byte = line[at] ?? 0
-    if (byte < SPACE || byte === 0x7f) return true
+    if (byte < SPACE || byte === DELETE) return true
   }
   return false
 }

@@ -13,27 +13,27 @@ import type { Body } from './body.ts'
 import {
   ListingTooLong,
   MAX_LISTING_BYTES,
-  readCapabilities,
-  readSizes,
-  readUidls,
+  parseCapabilities,
+  parseSizes,
+  readHead,
   readWhole,
-  type Listing,
-  type SizeEntry,
-  type UidlEntry,
+  UidlListing,
 } from './listing.ts'
 import { logIn } from './login.ts'
-import { Pipeline } from './pipeline.ts'
+import { Pipeline, type Commands, type Window } from './pipeline.ts'
 import { Refusals, type Step } from './reply.ts'
 import { Wire } from './wire.ts'
 
-export type { SizeEntry, UidlEntry } from './listing.ts'
+export type { UidlEntry, UidlListing } from './listing.ts'
 
 export type PopTarget = Endpoint & { readonly provider: Provider }
 
 export interface PopSessionOptions {
   readonly signal: AbortSignal
-  /** How long the server may be silent while it owes an answer; 60 s. */
+  /** How long the server may take for a status line; 60 s. Of a body it has to send `minBodyBytes` within the same time. */
   readonly idleTimeoutMs?: number
+  /** 16 KiB: less is no link, but a server that holds the session. */
+  readonly minBodyBytes?: number
   /** 30 s. */
   readonly greetingTimeoutMs?: number
 }
@@ -45,6 +45,12 @@ export interface PopMessage {
   readonly chunks: AsyncIterable<Buffer[]>
 }
 
+/** What TOP gave: header and first lines, at most 64 KiB. */
+export interface PopHead {
+  readonly number: number
+  readonly head: Buffer
+}
+
 /** The server refused this one message; the others go on. */
 export interface RefusedMessage {
   readonly number: number
@@ -53,15 +59,28 @@ export interface RefusedMessage {
 
 const IDLE_MS = 60 * SECOND_MS
 const GREETING_MS = 30 * SECOND_MS
-const WINDOW = 16
+const MIN_BODY_BYTES = 16 * 1024
+/** A round trip of 20 ms carries 64 messages of 6 KB, and 4 MiB are no burden to a server that is slow to read them. */
+const WINDOW: Window = { commands: 64, bytes: 4 * 1024 * 1024 }
+const ONE_AT_A_TIME: Window = { commands: 1, bytes: Infinity }
+const HEAD_BYTES = 64 * 1024
+/** Up to so many sizes are asked for one by one, rather than for all: where that costs no round trip each, and where it does. */
+const FEW_PIPELINED = 256
+const FEW = 8
+/** Of this part of the maildrop on, the whole list is no longer than the answers. */
+const MUCH = 0.25
 const ALWAYS_MULTI_LINE = new Set(['RETR', 'TOP', 'CAPA'])
 const MULTI_LINE_IF_BARE = new Set(['LIST', 'UIDL', 'AUTH'])
+
+/** Names in upper case, with their arguments; empty where the server knows no CAPA. */
+export type Capabilities = ReadonlyMap<string, readonly string[]>
 
 export class PopSession extends Pop3Command {
   readonly #wire: Wire
   readonly #target: PopTarget
-  #capabilities: ReadonlyMap<string, string[]> = new Map()
-  #malformedLines = 0
+  #capabilities: Promise<Capabilities> | undefined
+  /** Messages in the maildrop, by the last STAT. */
+  #count = Infinity
   readonly #stopListening: () => void
   /** Over when the inherited command before is answered. */
   #turn: Promise<void> = Promise.resolve()
@@ -80,20 +99,19 @@ export class PopSession extends Pop3Command {
     this._socket = Object.assign(new Socket(), { write: (line: string) => this.#askForBase(line) })
   }
 
-  /** Dials, reads the greeting, upgrades to TLS where the target says so, and asks what the server can. Throws Failure. */
+  /** Dials, reads the greeting, and upgrades to TLS where the target says so. Throws Failure. */
   static async open(net: Net, target: PopTarget, options: PopSessionOptions): Promise<PopSession> {
-    const { signal, idleTimeoutMs = IDLE_MS, greetingTimeoutMs = GREETING_MS } = options
+    const { signal, idleTimeoutMs = IDLE_MS, greetingTimeoutMs = GREETING_MS, minBodyBytes = MIN_BODY_BYTES } = options
     const refusals = new Refusals(target.provider)
     const { host } = target
     let session: PopSession | undefined
     try {
       const socket = await net.dial(target, { signal })
-      const wire = new Wire(socket, { host, refusals, idleMs: greetingTimeoutMs })
+      const wire = new Wire(socket, { host, refusals, limits: { idleMs: greetingTimeoutMs, minBodyBytes } })
       session = new PopSession(wire, target, signal)
       await wire.accepted(wire.expect('greeting', 'line'))
-      wire.idleTimeout(idleTimeoutMs)
+      wire.idleMs = idleTimeoutMs
       if (target.security === 'starttls') await session.#secure(net, signal)
-      await session.#askCapabilities()
       return session
     } catch (error) {
       session?.close()
@@ -101,14 +119,12 @@ export class PopSession extends Pop3Command {
     }
   }
 
-  /** What CAPA said last, names in upper case: a hint, empty where the server knows no CAPA. */
-  get capabilities(): ReadonlyMap<string, string[]> {
-    return this.#capabilities
-  }
-
-  /** Lines of UIDL and LIST that made no sense and were left out. */
-  get malformedLines(): number {
-    return this.#malformedLines
+  /**
+   * What the server says it can: a hint, for nothing is built on it but how fast we ask. Asked for once, when it is first
+   * needed, and once more after the login, when servers say more; one that answers CAPA only before the login has none.
+   */
+  capabilities(): Promise<Capabilities> {
+    return (this.#capabilities ??= this.#askCapabilities())
   }
 
   /** Bytes received that wait for their reader. */
@@ -119,7 +135,7 @@ export class PopSession extends Pop3Command {
   /** Throws Failure with step 'auth'; the session should be closed then. */
   async login(login: Login): Promise<void> {
     await logIn(this.#wire, login)
-    await this.#askCapabilities()
+    this.#capabilities = undefined
   }
 
   async stat(): Promise<{ count: number; sizeBytes: number }> {
@@ -127,12 +143,12 @@ export class PopSession extends Pop3Command {
     const [, count, size] = /^(\d{1,10})(?: (\d{1,15})(?!\d))?/.exec(info) ?? []
     if (count === undefined) throw this.#nonsense('stat', `+OK ${info}`)
     // servers that count in 32 bits report negative sizes; nothing depends on the size
-    return { count: Number(count), sizeBytes: Number(size ?? 0) }
+    this.#count = Number(count)
+    return { count: this.#count, sizeBytes: Number(size ?? 0) }
   }
 
-  async uidls(): Promise<UidlEntry[]> {
-    const { body } = await this.#wire.ask('uidl', 'UIDL', 'body')
-    return body ? await this.#listing('uidl', body, readUidls) : []
+  async uidls(): Promise<UidlListing> {
+    return new UidlListing(await this.#whole('uidl', 'UIDL'))
   }
 
   /** Of one message; undefined where the answer makes no sense. */
@@ -141,47 +157,49 @@ export class PopSession extends Pop3Command {
     return /^\+OK\s+\d+\s+(\S.*?)\s*$/i.exec(line)?.[1]
   }
 
-  async sizes(): Promise<SizeEntry[]> {
-    const { body } = await this.#wire.ask('list', 'LIST', 'body')
-    return body ? await this.#listing('list', body, readSizes) : []
+  /**
+   * Sizes as the server claims them, by message number; those it does not tell are missing. May hold more than was asked for:
+   * the whole scan listing is fetched where that is less work than asking one by one.
+   */
+  async sizesOf(numbers: readonly number[]): Promise<Map<number, number>> {
+    const share = numbers.length / this.#count
+    const few = numbers.length <= FEW || (numbers.length <= FEW_PIPELINED && (await this.#pipelines()))
+    if (!few || share > MUCH) return parseSizes(await this.#whole('list', 'LIST'))
+    const sizes = new Map<number, number>()
+    const pipeline = await this.#pipeline({ verb: 'LIST', shape: 'line', numbers })
+    for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
+      await sent.answer.arrived()
+      const [, number, size] = /^\+OK\s+(\d{1,10})\s+(\d{1,15})(?!\S)/i.exec(sent.answer.line) ?? []
+      if (Number(number) === sent.number) sizes.set(sent.number, Number(size))
+    }
+    return sizes
   }
 
   /**
-   * Messages in the order of `numbers`; `window` of them are asked for ahead (16) where the server announces PIPELINING.
-   * Stopping early is allowed: what was asked for is received and thrown away. Throws Failure where the session ends.
+   * Messages in the order of `numbers`. Where the server announces PIPELINING up to 64 are asked for ahead, and not much more
+   * than 4 MiB by what `sizeOf` says was announced. Stopping early is allowed: what was asked for is received and thrown away.
+   * Throws Failure where the session ends.
    */
-  async *retrieve(
+  retrieve(
     numbers: readonly number[],
-    options: { readonly window?: number } = {},
+    sizeOf?: (number: number) => number | undefined,
   ): AsyncGenerator<PopMessage | RefusedMessage, void, undefined> {
-    const pipeline = this.#pipeline('RETR', 'body', numbers, options.window)
-    let body: Body | undefined
-    try {
-      for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
-        const { number, answer } = sent
-        await answer.arrived()
-        body = answer.body
-        if (body) yield { number, chunks: body }
-        else yield { number, failure: this.#wire.refusals.said('retr', answer.line) }
-        body?.drop()
-      }
-    } finally {
-      body?.drop()
-      pipeline.abandon()
-    }
+    return this.#bodies({ verb: 'RETR', shape: 'body', numbers, sizeOf })
   }
 
-  /** Header and the first `lines` lines of the text. */
-  async top(number: number, lines: number): Promise<Buffer> {
-    const { body } = await this.#wire.ask('top', `TOP ${number} ${lines}`, 'body')
-    return body ? await this.#bounded('top', readWhole(body)) : Buffer.alloc(0)
+  /** Headers and the first `lines` lines of the texts, in the order of `numbers`, asked for ahead as by `retrieve`. */
+  async *tops(numbers: readonly number[], lines: number): AsyncGenerator<PopHead | RefusedMessage, void, undefined> {
+    for await (const message of this.#bodies({ verb: 'TOP', argument: lines, shape: 'body', numbers })) {
+      if ('failure' in message) yield message
+      else yield { number: message.number, head: await readHead(message.chunks, HEAD_BYTES) }
+    }
   }
 
   /** Marks messages; they are deleted when QUIT is answered with +OK, not before (RFC 1939 section 6). */
   async dele(numbers: readonly number[]): Promise<{ deleted: number[]; refused: RefusedMessage[] }> {
     const deleted: number[] = []
     const refused: RefusedMessage[] = []
-    const pipeline = this.#pipeline('DELE', 'line', numbers)
+    const pipeline = await this.#pipeline({ verb: 'DELE', shape: 'line', numbers })
     for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
       const { number, answer } = sent
       await answer.arrived()
@@ -256,17 +274,32 @@ export class PopSession extends Pop3Command {
     wire.attach(secured)
   }
 
-  /** Nothing is built on the answer but how fast we ask, so that nonsense is no failure. */
-  async #askCapabilities(): Promise<void> {
+  async #askCapabilities(): Promise<Capabilities> {
     const { body } = await this.#wire.ask('capa', 'CAPA', 'hint', { tolerant: true })
-    // some servers know CAPA only before the login
-    if (body) this.#capabilities = await this.#bounded('capa', readCapabilities(body))
+    return body ? parseCapabilities(await this.#bounded('capa', readWhole(body))) : new Map()
   }
 
-  async #listing<T>(step: Step, body: Body, read: (body: Body) => Promise<Listing<T>>): Promise<T[]> {
-    const { entries, malformed } = await this.#bounded(step, read(body))
-    this.#malformedLines += malformed
-    return entries
+  async #whole(step: Step, command: string): Promise<Buffer> {
+    const { body } = await this.#wire.ask(step, command, 'body')
+    return body ? await this.#bounded(step, readWhole(body)) : Buffer.alloc(0)
+  }
+
+  async *#bodies(commands: Commands): AsyncGenerator<PopMessage | RefusedMessage, void, undefined> {
+    const pipeline = await this.#pipeline(commands)
+    let body: Body | undefined
+    try {
+      for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
+        const { number, answer } = sent
+        await answer.arrived()
+        body = answer.body
+        if (body) yield { number, chunks: body }
+        else yield { number, failure: this.#wire.refusals.said(answer.step, answer.line) }
+        body?.drop()
+      }
+    } finally {
+      body?.drop()
+      pipeline.abandon()
+    }
   }
 
   async #bounded<T>(step: Step, reading: Promise<T>): Promise<T> {
@@ -285,9 +318,13 @@ export class PopSession extends Pop3Command {
     return failure
   }
 
-  #pipeline(verb: string, shape: 'line' | 'body', numbers: readonly number[], window = WINDOW): Pipeline {
-    const allowed = this.#capabilities.has('PIPELINING') ? Math.max(1, window) : 1
-    return new Pipeline(this.#wire, verb, shape, numbers, allowed)
+  async #pipeline(commands: Commands): Promise<Pipeline> {
+    const ahead = commands.numbers.length > 1 && (await this.#pipelines())
+    return new Pipeline(this.#wire, commands, ahead ? WINDOW : ONE_AT_A_TIME)
+  }
+
+  async #pipelines(): Promise<boolean> {
+    return (await this.capabilities()).has('PIPELINING')
   }
 
   /** What the base class writes. It waits for one 'response' or 'error', and for nothing else. */

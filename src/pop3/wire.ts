@@ -2,10 +2,10 @@
 // sent (RFC 1939 section 3; pipelining by RFC 2449 section 6.6). Whatever the server does, it ends in an answer or one Failure.
 
 import type { Socket } from 'node:net'
-import { SECOND_MS } from '../base/clock.ts'
 import { errorCode, errorText, type Failure } from '../base/failure.ts'
 import { Answer, type Shape } from './answer.ts'
 import { Body, type Flow } from './body.ts'
+import { Pace, type PaceLimits } from './pace.ts'
 import { statusOf, type Refusals, type Step } from './reply.ts'
 import { DotUnstuffer } from './unstuff.ts'
 
@@ -18,8 +18,8 @@ const CR = 0x0d
 export class Wire implements Flow {
   readonly refusals: Refusals
   readonly #host: string
+  readonly #pace: Pace
   #socket: Socket
-  #idleMs: number
   #failure: Failure | undefined
   /** Answers whose status line has not come. */
   readonly #expected: Answer[] = []
@@ -35,10 +35,10 @@ export class Wire implements Flow {
   #stopped = false
   #lastStep: Step = 'greeting'
 
-  constructor(socket: Socket, options: { host: string; refusals: Refusals; idleMs: number }) {
+  constructor(socket: Socket, options: { host: string; refusals: Refusals; limits: PaceLimits }) {
     this.refusals = options.refusals
     this.#host = options.host
-    this.#idleMs = options.idleMs
+    this.#pace = new Pace(options.limits, (what) => this.fail('ETIMEDOUT', `${this.#host} ${what}`))
     this.#socket = socket
     this.attach(socket)
   }
@@ -58,28 +58,21 @@ export class Wire implements Flow {
 
   attach(socket: Socket): void {
     this.#socket = socket
-    socket.on('data', this.#onData).on('error', this.#onError).on('close', this.#onClose).on('timeout', this.#onTimeout)
-    this.idleTimeout(this.#idleMs)
+    socket.on('data', this.#onData).on('error', this.#onError).on('close', this.#onClose)
     if (socket.destroyed) this.#onClose()
   }
 
   /** Lets go of the socket after an 'upgrade'. Throws Failure where it cannot be used any more. */
   detach(): Socket {
     const socket = this.#socket
-    socket
-      .off('data', this.#onData)
-      .off('error', this.#onError)
-      .off('close', this.#onClose)
-      .off('timeout', this.#onTimeout)
-    socket.setTimeout(0)
+    socket.off('data', this.#onData).off('error', this.#onError).off('close', this.#onClose)
     if (this.#failure) throw this.#failure
     return socket
   }
 
-  /** How long the server may be silent while something is expected of it. */
-  idleTimeout(ms: number): void {
-    this.#idleMs = ms
-    this.#socket.setTimeout(ms)
+  /** From the next command on. */
+  set idleMs(ms: number) {
+    this.#pace.idleMs = ms
   }
 
   /** One command, once everything before it was answered. Throws Failure; unless `tolerant`, also for -ERR. */
@@ -112,15 +105,17 @@ export class Wire implements Flow {
   /** An answer that the server owes: to what is written next, or its greeting. */
   expect(step: Step, shape: Shape): Answer {
     const answer = new Answer(step, shape)
-    if (this.#failure) answer.fail(this.#failure)
-    else this.#expected.push(answer)
+    if (this.#failure) {
+      answer.fail(this.#failure)
+      return answer
+    }
+    this.#expected.push(answer)
+    if (this.#expected.length === 1 && !this.#body) this.#beginSpan()
     return answer
   }
 
   write(text: string): void {
-    if (this.#failure) return
-    this.#socket.write(text)
-    this.#socket.setTimeout(this.#idleMs)
+    if (!this.#failure) this.#socket.write(text)
   }
 
   /** Ends the session; what was received whole stays readable. Does nothing when it has ended before. */
@@ -136,7 +131,7 @@ export class Wire implements Flow {
     this.#heldBytes -= bytes
     if (!this.#stopped || this.#heldBytes > MAX_HELD_BYTES / 4) return
     this.#stopped = false
-    this.#socket.setTimeout(this.#idleMs)
+    this.#beginSpan()
     this.#socket.resume()
   }
 
@@ -144,9 +139,16 @@ export class Wire implements Flow {
     return (this.#body ? undefined : this.#expected[0]?.step) ?? this.#lastStep
   }
 
+  /** What the server owes next. Where the socket is stopped, the reader is slow, not the server. */
+  #beginSpan(): void {
+    if (this.#stopped) this.#pace.begin(undefined)
+    else this.#pace.begin(this.#body ? 'body' : this.#expected.length > 0 ? 'line' : undefined)
+  }
+
   #end(failure: Failure): void {
     if (this.#failure) return
     this.#failure = failure
+    this.#pace.rest()
     this.#socket.destroy()
     this.#partial = []
     this.#body?.fail(failure)
@@ -171,13 +173,18 @@ export class Wire implements Flow {
     if (!this.busy) this.#wakeWaiting()
     if (this.#heldBytes <= MAX_HELD_BYTES || this.#stopped || this.#failure) return
     this.#stopped = true
+    this.#beginSpan()
     this.#socket.pause()
   }
 
   #takeBody(chunk: Buffer, from: number, body: Body): number {
     const behind = this.#unstuffer.feed(chunk, from, body)
-    if (behind < 0) return chunk.length
+    if (behind < 0) {
+      this.#pace.received(chunk.length - from)
+      return chunk.length
+    }
     this.#body = undefined
+    this.#beginSpan()
     body.end()
     return behind
   }
@@ -192,6 +199,7 @@ export class Wire implements Flow {
     if (end < 0) {
       this.#partial.push(piece)
       this.#partialBytes += piece.length
+      this.#pace.received(piece.length)
       return chunk.length
     }
     const line = this.#partial.length === 0 ? piece : Buffer.concat([...this.#partial, piece])
@@ -216,6 +224,7 @@ export class Wire implements Flow {
     this.#lastStep = answer.step
     const followed = status === 'ok' && (answer.shape === 'body' || answer.shape === 'hint')
     this.#body = followed ? new Body(this) : undefined
+    this.#beginSpan()
     if (status === 'ok' && answer.shape === 'upgrade') this.#socket.pause()
     answer.arrive(status, line, this.#body)
   }
@@ -225,10 +234,4 @@ export class Wire implements Flow {
   }
 
   readonly #onClose = (): void => this.fail('ECONNRESET', `${this.#host} closed the connection`)
-
-  readonly #onTimeout = (): void => {
-    // between two commands nothing is owed to us, and where the socket is stopped the reader is slow, not the server
-    if (this.busy && !this.#stopped)
-      this.fail('ETIMEDOUT', `${this.#host} was silent for ${this.#idleMs / SECOND_MS} s`)
-  }
 }

@@ -92,13 +92,15 @@ async function work(
   store: MessageStore,
   signal: AbortSignal,
 ): Promise<Done> {
-  const loginDelaySeconds = Number(session.capabilities.get('LOGIN-DELAY')?.[0]) || 0
   const stat = await session.stat()
   const now = ctx.clock.now()
   if (await looksUnchanged(session, maildrop, stat, now)) {
     await session.quit()
-    return { loginDelaySeconds, deleted: 0, more: false, listing: maildrop.listing }
+    // capabilities are not asked for where nothing is retrieved
+    const { loginDelaySeconds, listing } = maildrop
+    return { loginDelaySeconds, deleted: 0, more: false, listing }
   }
+  const loginDelaySeconds = Number((await session.capabilities()).get('LOGIN-DELAY')?.[0]) || 0
   const listed = stat.count === 0 ? [] : await list(session)
   const planned = plan(listed, await loadLedger(ctx.db, lease.accountId), CAPS)
   const stopped = await retrieve(session, planned.retrieve, store, signal)
@@ -125,8 +127,8 @@ async function looksUnchanged(
 }
 
 async function list(session: PopSession): Promise<Listed[]> {
-  const sizes = new Map((await session.sizes()).map(({ number, sizeBytes }) => [number, sizeBytes]))
-  const uidls = await session.uidls()
+  const uidls = [...(await session.uidls())]
+  const sizes = await session.sizesOf(uidls.map(({ number }) => number))
   return uidls.flatMap(({ number, uidl }) => {
     const sizeBytes = sizes.get(number)
     return sizeBytes === undefined ? [] : { number, uidl, sizeBytes } // only what both lists name is there
@@ -144,7 +146,7 @@ async function retrieve(
   const end = performance.now() + TURN_MS
   let refusal: Failure | undefined
   try {
-    for await (const message of session.retrieve([...waiting.keys()])) {
+    for await (const message of session.retrieve([...waiting.keys()], (number) => waiting.get(number)?.sizeBytes)) {
       const planned = waiting.get(message.number)
       if (!planned) continue
       if ('failure' in message) {

@@ -215,8 +215,11 @@ class Dialogue {
     if (verb === 'CAPA') return list(this.#script.capabilities ?? CAPABILITIES)
     if (verb === 'AUTH') return '+ '
     if (verb === 'STAT') return `+OK ${messages.length} ${messages.reduce((sum, { length }) => sum + length, 0)}`
-    if (verb === 'UIDL') return list(messages.map((_, i) => `${i + 1} uid-${i + 1}`))
-    if (verb === 'LIST') return list(messages.map(({ length }, i) => `${i + 1} ${length}`))
+    if (verb === 'UIDL' || verb === 'LIST') {
+      const lines = messages.map(({ length }, i) => `${i + 1} ${verb === 'UIDL' ? `uid-${i + 1}` : length}`)
+      if (first === undefined) return list(lines)
+      return message ? `+OK ${lines[Number(first) - 1]}` : `-ERR There's no message ${first}.`
+    }
     if (verb === 'RETR' || verb === 'TOP') {
       if (!message) return `-ERR There's no message ${first}.`
       return { raw: Buffer.concat([Buffer.from(`+OK ${message.length} octets\r\n`), onTheWire(message)]) }

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { Failure, Stopping } from '../../../src/base/failure.ts'
 import type { PopSession } from '../../../src/pop3/session.ts'
-import { bytewise, type PopScript, type Reply } from '../../support/scripted-pop3.ts'
+import { bytewise, type PopScript, type Reply, type ScriptedPop3 } from '../../support/scripted-pop3.ts'
 import { connect, failureOf, open, readAll, serve } from './open.ts'
 
 const LOGIN = { mechanism: 'xoauth2', username: 'anna@example.com', accessToken: 'token-of-anna' } as const
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
 const messages = [Buffer.from('a\r\n'), Buffer.from('b\r\n')]
 
 /** A whole session; gives the Failure it ended in, or undefined. */
@@ -16,7 +18,7 @@ async function wholeSession(script: PopScript): Promise<Failure | undefined> {
     await session.login(LOGIN)
     await session.stat()
     await session.uidls()
-    await session.sizes()
+    await session.sizesOf([1, 2])
     await readAll(session, [1, 2])
     await session.dele([1, 2])
     expect(await session.quit()).toBe(true)
@@ -106,6 +108,78 @@ describe('silence', () => {
   })
 })
 
+describe('a server that drips', () => {
+  /** Says the pieces one after the other, every few milliseconds, until the session has ended. */
+  async function drip(server: ScriptedPop3, pieces: readonly string[], work: Promise<unknown>): Promise<void> {
+    let at = 0
+    const dripping = setInterval(() => server.say(pieces[at++ % pieces.length] ?? ''), 5)
+    try {
+      await work
+    } finally {
+      clearInterval(dripping)
+    }
+  }
+  const silentAt = (command: string, raw = '') => ({
+    answer: (line: string) => (line === command ? { raw } : undefined),
+  })
+
+  test('its greeting frees the slot after the limit of the greeting', async () => {
+    const server = await serve(silentAt('(greeting)', '+OK '))
+    const failing = failureOf(connect(server, { greetingTimeoutMs: 60 }))
+    await drip(server, ['x'], failing)
+    expect(await failing).toMatchObject({
+      step: 'greeting',
+      evidence: 'localhost did not complete a reply line within 0.06 s',
+    })
+    await server.waitFor(() => server.seen.open === 0)
+  })
+
+  test('a status line frees the slot after the idle limit, however many bytes come', async () => {
+    const { server, session } = await open(silentAt('STAT'), { idleTimeoutMs: 60 })
+    const failing = failureOf(session.stat())
+    await drip(server, ['+OK', ' 1', '2'], failing)
+    expect(await failing).toMatchObject({
+      step: 'stat',
+      evidence: 'localhost did not complete a reply line within 0.06 s',
+    })
+  })
+
+  test.each(['UIDL', 'LIST', 'RETR 1'])('the body of %s frees the slot', async (command) => {
+    const { server, session } = await open(silentAt(command, '+OK\r\n'), { idleTimeoutMs: 60 })
+    const work =
+      { UIDL: () => session.uidls(), LIST: () => session.sizesOf(numbers(300)) }[command] ??
+      (() => readAll(session, [1]))
+    const failing = failureOf(work())
+    await drip(server, ['1 a\r\n'], failing)
+    const failure = await failing
+    expect(failure).toMatchObject({ stage: 'pop3', step: command.slice(0, 4).toLowerCase() })
+    expect(failure.evidence).toMatch(/^localhost sent only \d+ bytes of a reply within 0\.06 s$/)
+  })
+
+  test('its consent to STLS frees the slot', async () => {
+    const server = await serve({ security: 'starttls', ...silentAt('STLS', '+OK') })
+    const failing = failureOf(connect(server, { idleTimeoutMs: 60 }))
+    await drip(server, [' x'], failing)
+    expect(await failing).toMatchObject({ step: 'tls', evidence: expect.stringContaining('did not complete') })
+  })
+
+  test('but keeps to the least rate is let finish', async () => {
+    const { server, session } = await open(silentAt('RETR 1', '+OK\r\n'), { idleTimeoutMs: 60, minBodyBytes: 10 })
+    const begun = performance.now()
+    let over = false
+    const reading = readAll(session, [1]).then(([body]) => ((over = true), body))
+    const dripping = setInterval(() => {
+      if (over) return
+      server.say(performance.now() - begun < 300 ? '12345678\r\n' : '.\r\n')
+    }, 5)
+    try {
+      expect((await reading)!.length).toBeGreaterThan(100)
+    } finally {
+      clearInterval(dripping)
+    }
+  })
+})
+
 describe('a server that speaks unasked', () => {
   test.each([
     ['-ERR Disconnected for inactivity.\r\n', '-ERR Disconnected for inactivity.'],
@@ -179,28 +253,55 @@ describe('a listing', () => {
       ...(cut ? { cut } : {}),
     })
 
+  const entries = async (session: PopSession) => {
+    const listing = await session.uidls()
+    return { entries: [...listing], malformed: listing.malformed }
+  }
+
   test.each([undefined, bytewise])('with malformed lines gives the others, and counts them', async (cut) => {
     const good = '1 a\r\n2  b c \r\n3 \xe4\xff!\r\n2147483648 last\r\n'
     const bad =
-      'abc def\r\n\r\n4\r\n5 \r\n0 zero\r\n-1 minus\r\n2147483649 far\r\n99999999999 x\r\n6 a\x00b\r\n7x y\r\n'
+      'abc def\r\n\r\n4\r\n5 \r\n0 zero\r\n-1 minus\r\n2147483649 far\r\n99999999999 x\r\n6 a\x00b\r\n7x y\r\n8 del\x7f\r\n'
     const { session } = await list(bad + good, cut)
-    expect(await session.uidls()).toEqual([
-      { number: 1, uidl: 'a' },
-      { number: 2, uidl: 'b c' },
-      { number: 3, uidl: '\xe4\xff!' },
-      { number: 2_147_483_648, uidl: 'last' },
-    ])
-    expect(session.malformedLines).toBe(10)
+    expect(await entries(session)).toEqual({
+      malformed: 11,
+      entries: [
+        { number: 1, uidl: 'a' },
+        { number: 2, uidl: 'b c' },
+        { number: 3, uidl: '\xe4\xff!' },
+        { number: 2_147_483_648, uidl: 'last' },
+      ],
+    })
   })
 
+  test.each([undefined, bytewise])(
+    'that names a number again keeps the first, in whatever order they come',
+    async (cut) => {
+      const { session } = await list(
+        '5 five\r\n2 two\r\n5 again\r\n1 one\r\n2 again\r\n7 seven\r\n7 again\r\n6 six\r\n',
+        cut,
+      )
+      const listing = await session.uidls()
+      expect([...listing].map(({ number, uidl }) => `${number} ${uidl}`)).toEqual([
+        '5 five',
+        '2 two',
+        '1 one',
+        '7 seven',
+        '6 six',
+      ])
+      expect([listing.length, listing.malformed]).toEqual([5, 3])
+      expect([listing.numberAt(3), listing.uidlAt(3)]).toEqual([7, 'seven'])
+    },
+  )
+
   test.each([undefined, bytewise])('of sizes is as tolerant', async (cut) => {
-    const { session } = await list('1 120\r\n2 -5\r\n3 12x\r\n4 7 extra\r\n5 9999999999999999\r\n6 0\r\n', cut)
-    expect(await session.sizes()).toEqual([
-      { number: 1, sizeBytes: 120 },
-      { number: 4, sizeBytes: 7 },
-      { number: 6, sizeBytes: 0 },
+    const lines = '1 120\r\n2 -5\r\n3 12x\r\n4 7 extra\r\n5 9999999999999999\r\n6 0\r\n1 121\r\n'
+    const { session } = await list(lines, cut)
+    expect([...(await session.sizesOf(numbers(300)))]).toEqual([
+      [1, 120],
+      [4, 7],
+      [6, 0],
     ])
-    expect(session.malformedLines).toBe(3)
   })
 
   test('leaves out over-long lines and identifiers, wherever they are cut', async () => {
@@ -209,20 +310,40 @@ describe('a listing', () => {
       const cut = (bytes: Buffer) =>
         Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size))
       const { session } = await list(lines, cut)
-      expect(await session.uidls()).toEqual([{ number: 3, uidl: 'z' }])
-      expect(session.malformedLines).toBe(2)
+      expect(await entries(session)).toEqual({ malformed: 2, entries: [{ number: 3, uidl: 'z' }] })
     }
   })
 
-  test('of 100,000 messages costs little more memory than its entries', async () => {
+  test('has the digest of its bytes, whatever the pieces they came in', async () => {
+    const lines = '1 a\r\n2 b\r\n'
+    const expected = createHash('sha256').update(lines).digest('hex')
+    for (const cut of [undefined, bytewise]) {
+      const { session } = await list(lines, cut)
+      expect((await session.uidls()).digest.toString('hex')).toBe(expected)
+    }
+    const { session } = await list('1 a\r\n2 B\r\n')
+    expect((await session.uidls()).digest.toString('hex')).not.toBe(expected)
+  })
+
+  test('may be empty', async () => {
+    const { session } = await list('')
+    const listing = await session.uidls()
+    expect([listing.length, listing.malformed, [...listing]]).toEqual([0, 0, []])
+    expect((await session.sizesOf(numbers(300))).size).toBe(0)
+  })
+
+  test('of 100,000 messages costs little more memory than its bytes, and little time', async () => {
     const lines = Array.from({ length: 100_000 }, (_, i) => `${i + 1} ${String(i).padStart(40, 'u')}\r\n`).join('')
     const { session } = await list(lines)
     const before = process.memoryUsage()
     const uidls = await session.uidls()
+    const cpu = process.cpuUsage()
+    expect(uidls.length).toBe(100_000)
+    const { user } = process.cpuUsage(cpu)
     const after = process.memoryUsage()
-    expect(uidls).toHaveLength(100_000)
-    expect(uidls.at(-1)).toEqual({ number: 100_000, uidl: String(99_999).padStart(40, 'u') })
-    expect(after.heapUsed - before.heapUsed).toBeLessThan(40 * 1024 * 1024)
+    expect([uidls.numberAt(99_999), uidls.uidlAt(99_999)]).toEqual([100_000, String(99_999).padStart(40, 'u')])
+    expect(after.heapUsed - before.heapUsed).toBeLessThan(20 * 1024 * 1024)
+    expect(user / 1000).toBeLessThan(500)
   })
 
   test('without end is given up', async () => {

@@ -48,10 +48,8 @@ export async function read(message: PopMessage | RefusedMessage): Promise<Buffer
   return Buffer.concat(pieces)
 }
 
-export async function readAll(session: PopSession, numbers: readonly number[], window?: number): Promise<Buffer[]> {
+export async function readAll(session: PopSession, numbers: readonly number[]): Promise<Buffer[]> {
   const messages: Buffer[] = []
-  for await (const message of session.retrieve(numbers, window === undefined ? {} : { window })) {
-    messages.push(await read(message))
-  }
+  for await (const message of session.retrieve(numbers)) messages.push(await read(message))
   return messages
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { bytewise, cutAt, onTheWire, type PopScript } from '../../support/scripted-pop3.ts'
+import type { PopSession } from '../../../src/pop3/session.ts'
+import { bytewise, cutAt, onTheWire, type PopScript, type ScriptedPop3 } from '../../support/scripted-pop3.ts'
 import { failureOf, open, read, readAll } from './open.ts'
 import { random } from './random.ts'
 
@@ -67,7 +68,7 @@ describe('pipelining', () => {
 
   test('asks ahead, in order, and no further than the window', async () => {
     const { server, session } = await open({ messages })
-    const reading = session.retrieve(numbers(messages), { window: 64 })
+    const reading = session.retrieve(numbers(messages))
     const first = await reading.next()
     await server.waitFor(() => server.seen.commands.length === 1 + 64)
     expect(first.value).toMatchObject({ number: 1 })
@@ -77,23 +78,41 @@ describe('pipelining', () => {
         .slice(0, 64)
         .map((n) => `RETR ${n}`),
     )
-    expect(texts(await readAll(session, numbers(messages), 64))).toEqual(texts(messages))
+    expect(texts(await readAll(session, numbers(messages)))).toEqual(texts(messages))
+    expect(server.seen.commands.filter((command) => command.startsWith('RETR'))).toHaveLength(64 + 100)
   })
 
-  test('has a window of 16 by itself', async () => {
+  test.each([
+    ['of 1 MB each, no more than 4 MiB', 1_000_000, 4],
+    ['of 25 MB each, two', 25_000_000, 2],
+    ['of 6 KB each, 64', 6_000, 64],
+  ])('asks ahead by what sizes were announced: %s', async (_name, sizeBytes, ahead) => {
     const { server, session } = await open({ messages })
-    const reading = session.retrieve(numbers(messages))
+    const reading = session.retrieve(numbers(messages), () => sizeBytes)
     await reading.next()
-    await server.waitFor(() => server.seen.commands.length === 1 + 16)
+    await server.waitFor(() => server.seen.commands.length === 1 + ahead)
+    // one is being read now, and at least one more must be on its way behind it
+    for (let n = 2; n <= 10; n += 1) {
+      expect((await reading.next()).value).toMatchObject({ number: n })
+      await server.waitFor(() => server.seen.commands.includes(`RETR ${n + 1}`))
+    }
     await reading.return()
     expect(await session.stat()).toMatchObject({ count: 100 })
-    expect(server.seen.commands.filter((command) => command.startsWith('RETR'))).toHaveLength(16)
+    const asked = server.seen.commands.filter((command) => command.startsWith('RETR')).length
+    expect(asked).toBeGreaterThanOrEqual(10)
+    expect(asked).toBeLessThanOrEqual(10 + ahead)
+  })
+
+  test('of one message asks for no capabilities', async () => {
+    const { server, session } = await open({ messages })
+    expect(texts(await readAll(session, [7]))).toEqual(texts([messages[6]!]))
+    expect(server.seen.commands).toEqual(['RETR 7'])
   })
 
   test('is not done where the server does not announce it: the next command waits for the whole body before', async () => {
     const answer = (line: string) => (line.startsWith('RETR') ? { raw: '+OK\r\nhalf\r\n' } : undefined)
     const { server, session } = await open({ answer, capabilities: ['UIDL'] })
-    const reading = session.retrieve([1, 2, 3], { window: 64 })
+    const reading = session.retrieve([1, 2, 3])
     await reading.next()
     const second = reading.next() // the first is skipped, but the server is still sending it
     for (let i = 0; i < 50; i += 1) await turn()
@@ -123,6 +142,115 @@ describe('pipelining', () => {
       "99 retr -ERR There's no message 99.",
       length(6),
     ])
+  })
+})
+
+describe('the heads of many messages', () => {
+  const messages = many(100)
+  const heads = async (session: PopSession, wanted: readonly number[], lines = 0) => {
+    const got: string[] = []
+    for await (const message of session.tops(wanted, lines)) {
+      if ('failure' in message) got.push(`${message.number} ${message.failure.step} ${message.failure.evidence}`)
+      else got.push(message.head.toString('latin1'))
+    }
+    return got
+  }
+
+  test.each<[string, PopScript]>([
+    ['bytewise', { cut: bytewise }],
+    ['merged', { merge: true }],
+    ['where nothing is pipelined', { capabilities: ['TOP'] }],
+  ])('come in order, %s', async (_name, script) => {
+    const { server, session } = await open({ messages, ...script })
+    expect(await heads(session, numbers(messages), 3)).toEqual(texts(messages))
+    expect(server.seen.commands.slice(0, 3)).toEqual(['CAPA', 'TOP 1 3', 'TOP 2 3'])
+  })
+
+  test('are asked for ahead', async () => {
+    const { server, session } = await open({ messages })
+    const reading = session.tops(numbers(messages), 0)
+    await reading.next()
+    await server.waitFor(() => server.seen.commands.length === 1 + 64)
+    await reading.return()
+    expect(await session.stat()).toMatchObject({ count: 100 })
+  })
+
+  test('are bounded: of an endless header the beginning is kept', async () => {
+    const endless = mail(`Subject: ${'x'.repeat(500_000)}\r\n`)
+    for (const capabilities of [['PIPELINING'], []]) {
+      const { session } = await open({ messages: [endless, ...messages], capabilities })
+      const [first, second] = await heads(session, [1, 2])
+      expect(first).toBe(endless.toString('latin1', 0, 64 * 1024))
+      expect(second).toBe(messages[0]!.toString('latin1'))
+    }
+  })
+
+  test('come without the one that is refused', async () => {
+    const answer = (line: string) => (line === 'TOP 2 0' ? '-ERR no such thing' : undefined)
+    const { session } = await open({ messages, answer })
+    expect(await heads(session, [1, 2, 3])).toEqual([
+      messages[0]!.toString('latin1'),
+      '2 top -ERR no such thing',
+      messages[2]!.toString('latin1'),
+    ])
+  })
+
+  test('are not taken for complete where one breaks off', async () => {
+    const answer = (line: string) =>
+      line === 'TOP 2 0' ? ({ raw: '+OK\r\nSub', hangUp: 'close' } as const) : undefined
+    const { session } = await open({ messages, answer })
+    expect(await failureOf(heads(session, [1, 2, 3]))).toMatchObject({
+      step: 'top',
+      evidence: 'localhost closed the connection',
+    })
+  })
+})
+
+describe('the sizes of messages', () => {
+  const messages = many(100)
+  const asked = (server: ScriptedPop3) => server.seen.commands.filter((command) => command.startsWith('LIST'))
+  const sizeReply = (line: string) => {
+    const number = Number(/^LIST (\d+)$/.exec(line)?.[1])
+    return number > 0 ? `+OK ${number} ${number * 10}` : undefined
+  }
+
+  test('are asked for one by one where they are few', async () => {
+    const { server, session } = await open({ messages, answer: sizeReply })
+    await session.stat()
+    expect([...(await session.sizesOf([3, 99]))]).toEqual([
+      [3, 30],
+      [99, 990],
+    ])
+    expect(asked(server)).toEqual(['LIST 3', 'LIST 99'])
+  })
+
+  test.each([
+    ['many of the maildrop', 26, ['PIPELINING']],
+    ['more than a handful, one round trip each', 9, []],
+  ])('are asked for in one list where they are %s', async (_name, count, capabilities) => {
+    const { server, session } = await open({ messages, answer: sizeReply, capabilities })
+    await session.stat()
+    const sizes = await session.sizesOf(numbers(messages).slice(0, count))
+    expect(sizes.get(9)).toBe(messages[8]!.length)
+    expect(asked(server)).toEqual(['LIST'])
+  })
+
+  test('are left out where the server refuses, or answers something else', async () => {
+    const answers: Record<string, string> = {
+      'LIST 1': '-ERR no',
+      'LIST 2': '+OK 3 30',
+      'LIST 3': '+OK what?',
+      'LIST 4': '+OK 4 40',
+      'LIST 5': '+OK 5 -1',
+    }
+    const { session } = await open({ messages, answer: (line) => answers[line] })
+    expect([...(await session.sizesOf([1, 2, 3, 4, 5]))]).toEqual([[4, 40]])
+  })
+
+  test('of no message are asked for by nobody', async () => {
+    const { server, session } = await open({ messages })
+    expect((await session.sizesOf([])).size).toBe(0)
+    expect(server.seen.commands).toEqual([])
   })
 })
 
