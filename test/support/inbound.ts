@@ -2,11 +2,12 @@
 
 import { sql } from 'kysely'
 import type { Clock } from '../../src/base/clock.ts'
+import type { Logger } from '../../src/base/logger.ts'
 import { pollMaildrop, type PollResult } from '../../src/retrieval/poll-maildrop.ts'
 import { openHouse, type TestHouse } from './house.ts'
 import { truths } from './kill-points.ts'
 import { inspect, type Findings } from './oracle.ts'
-import { makePki } from './pki.ts'
+import type { Pki } from './pki.ts'
 import { startPopbox, type BoxOptions, type Popbox } from './popbox.ts'
 
 export interface LedgerRow {
@@ -36,6 +37,8 @@ export interface Inbound {
   relist(): Promise<void>
   ledger(user?: string): Promise<LedgerRow[]>
   flags(user?: string): Promise<OpenFlag[]>
+  /** When the account's next session may begin. */
+  nextAt(user?: string): Promise<Date>
   inspect(): Promise<Findings>
   close(): Promise<void>
 }
@@ -45,14 +48,15 @@ export interface InboundOptions extends BoxOptions {
   /** Fields of every account. */
   readonly over?: object
   readonly clock?: Clock
-  /** Serve TLS with a certificate of our own. */
-  readonly secure?: boolean
+  readonly log?: Logger
+  /** TLS from the first byte, with its certificate. */
+  readonly pki?: Pki
 }
 
 export async function openInbound(o: InboundOptions = {}): Promise<Inbound> {
-  const pki = o.secure ? await makePki() : undefined
+  const { pki, clock, log } = o
   const box = await startPopbox({ ...(pki && { security: 'tls', tls: pki }), ...o })
-  const house = await openHouse({ ...(pki && { caPem: pki.ca }), ...(o.clock && { clock: o.clock }) })
+  const house = await openHouse({ ...(pki && { caPem: pki.ca }), ...(clock && { clock }), ...(log && { log }) })
   const users = o.users ?? ['a@example.test']
   const [user = ''] = users
   const ids = new Map<string, number>()
@@ -84,11 +88,16 @@ export async function openInbound(o: InboundOptions = {}): Promise<Inbound> {
           house.db,
         )
       ).rows,
+    nextAt: async (name) => {
+      const { rows } = await sql<{ at: Date }>`select greatest(due_at, parked_until) as at from poststelle.lanes
+        where account_id = ${id(name)} and lane = 'receive'`.execute(house.db)
+      if (!rows[0]?.at) throw new Error('it is never due again')
+      return rows[0].at
+    },
     inspect: () => inspect(house.db, truths(box)),
     async close() {
       await house.close()
       await box.stop()
-      await pki?.stop()
     },
   }
 }

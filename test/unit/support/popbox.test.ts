@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Failure } from '../../../src/base/failure.ts'
 import { createNet } from '../../../src/net/dial.ts'
@@ -38,13 +39,18 @@ async function serve(options: BoxOptions = {}): Promise<Popbox> {
 
 async function read(session: PopSession, numbers: readonly number[]): Promise<string[]> {
   const sums: string[] = []
-  for await (const message of session.retrieve(numbers)) {
-    if ('failure' in message) throw message.failure
+  for (const number of numbers) {
+    const [, body] = await session.command('RETR', number)
     const hash = createHash('sha256')
-    for await (const batch of message.chunks) for (const piece of batch) hash.update(piece)
+    for await (const piece of body) hash.update(piece as Buffer)
     sums.push(hash.digest('hex'))
   }
   return sums
+}
+
+async function lines(session: PopSession, command: string): Promise<string[]> {
+  const [, body] = await session.command(command)
+  return (await text(body)).split('\r\n').slice(0, -1)
 }
 
 describe('the popbox', () => {
@@ -58,11 +64,9 @@ describe('the popbox', () => {
     const session = await open(box, { ca: pki.ca, options: { security } })
     await session.login(PASSWORD)
     expect(await read(session, [1, 2, 3])).toEqual(drop.messages.map((message) => message.sha256))
-    expect((await session.sizes()).map(({ sizeBytes }) => sizeBytes)).toEqual(
-      drop.messages.map((message) => message.sizeBytes),
-    )
-    expect((await session.uidls()).map(({ uidl }) => uidl)).toEqual(drop.messages.map((message) => message.uidl))
-    expect((await session.top(1, 0)).toString()).toBe('Subject: 1\r\n\r\n')
+    expect(await lines(session, 'LIST')).toEqual(drop.messages.map(({ sizeBytes }, i) => `${i + 1} ${sizeBytes}`))
+    expect(await lines(session, 'UIDL')).toEqual(drop.messages.map(({ uidl }, i) => `${i + 1} ${uidl}`))
+    expect(await lines(session, 'TOP 1 0')).toEqual(['Subject: 1', ''])
   })
 
   test('deletes at QUIT and not before, and has one session per maildrop', async () => {
