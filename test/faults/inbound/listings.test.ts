@@ -114,12 +114,12 @@ const MALFORMED: readonly Buffer[] = [
   list('1\tuidl', ' 2 uidl', '3  zwei Blanks', '4 mit Blank darin'),
   list('..1 a', '.. b', '...'),
   Buffer.from('+OK\r\n1 a\n2 b\r3 c\r\n.\r\n'),
-  Buffer.from('+OK\r\n1 a\r\n2 b\r\n.\n.\r\n'),
   Buffer.from('+OK\r\n.\r\n'),
 ]
 
 /** The session ends in the middle of it. */
 const BROKEN: readonly Twist[] = [
+  { reply: Buffer.from('+OK\r\n1 a\r\n2 b\r\n.\n.\r\n'), hangUp: 'close' },
   { reply: Buffer.from('+OK\r\n1 a\r\n2 b\r\n'), hangUp: 'close' },
   { reply: Buffer.from('+OK\r\n1 a\r\n2 b\r\n.'), hangUp: 'close' },
   { reply: Buffer.from('+OK'), hangUp: 'reset' },
