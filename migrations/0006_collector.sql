@@ -31,6 +31,9 @@ create index maildrop_uidls_deletable on poststelle.maildrop_uidls (account_id, 
 create index maildrop_uidls_open on poststelle.maildrop_uidls (account_id, state)
   where state in ('listed', 'skipped', 'quarantined', 'vanished', 'delete_intent');
 
+-- what a renumbered message is recognised by
+create index maildrop_uidls_gone on poststelle.maildrop_uidls (account_id, fingerprint) where gone_at is not null;
+
 alter table poststelle.maildrops
   -- set: the interval grows from poll_interval_seconds up to this while nothing arrives, and falls back when something does
   add column poll_interval_max_seconds integer check (poll_interval_max_seconds between 1 and 86400),
@@ -71,12 +74,16 @@ create table poststelle.host_failures (
   primary key (host, account_id)
 );
 
+create index host_failures_by_account on poststelle.host_failures (account_id);
+
 -- A host at which many accounts fail and none succeeds: one of them probes for all.
 create table poststelle.host_breakers (
   host text primary key,
   kind text not null check (kind in ('login', 'network')),
   opened_at timestamptz not null,
   open_until timestamptz not null,
+  -- whose session may go through meanwhile
+  probe_account_id bigint,
   probes integer not null default 0,
   flag text not null,
   evidence text not null

@@ -518,6 +518,7 @@ CREATE TABLE poststelle.host_breakers (
     kind text NOT NULL,
     opened_at timestamp with time zone NOT NULL,
     open_until timestamp with time zone NOT NULL,
+    probe_account_id bigint,
     probes integer DEFAULT 0 NOT NULL,
     flag text NOT NULL,
     evidence text NOT NULL,
@@ -829,9 +830,11 @@ CREATE INDEX attachments_blob ON poststelle.attachments USING btree (blob_id);
 CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btree (outbound_message_id) WHERE (outbound_message_id IS NOT NULL);
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
+CREATE INDEX host_failures_by_account ON poststelle.host_failures USING btree (account_id);
 CREATE INDEX lanes_due ON poststelle.lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
 CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
+CREATE INDEX maildrop_uidls_gone ON poststelle.maildrop_uidls USING btree (account_id, fingerprint) WHERE (gone_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_open ON poststelle.maildrop_uidls USING btree (account_id, state) WHERE (state = ANY (ARRAY['listed'::text, 'skipped'::text, 'quarantined'::text, 'vanished'::text, 'delete_intent'::text]));
 CREATE INDEX message_contents_quarantined ON poststelle.message_contents USING btree (account_id) WHERE (state = 'quarantined'::text);
 CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (search);

@@ -57,7 +57,7 @@ async function importAccount(tx: Tx, vault: Vault, settings: AccountSettings): P
   const columns = await toColumns(tx, vault, settings, notes)
   const existing = await accountIdByEmail(tx, settings.email)
   const before = existing === undefined ? undefined : await snapshot(tx, existing)
-  const id = await saveAccount(tx, columns, settings)
+  const id = await saveAccount(tx, columns, settings.maildrop)
   const after = await snapshot(tx, id)
   const keptAsItWas = await saveCredential(tx, vault, id, givenCredential(settings), before?.account, after.account)
   if (!before) return { id, email: settings.email, change: 'created', notes }

@@ -2,6 +2,8 @@
 
 import { z } from 'zod'
 import { errorText, UserError } from '../base/failure.ts'
+import type { MaildropPolicy } from '../db/maildrops.ts'
+import { maildropFields, maildropPolicy, maildropProblems } from './maildrop-settings.ts'
 
 const port = z
   .int('is not a whole number')
@@ -115,21 +117,14 @@ const accountSchema = (checkHost: HostCheck) =>
         pop3: mailHost(checkHost).nullable().optional(),
         smtp: mailHost(checkHost).nullable().optional(),
         auth: z.discriminatedUnion('type', [passwordAuth, oauthAuth(checkHost)], 'must be "password" or "oauth2"'),
-        poll_interval_seconds: z
-          .int('is not a whole number')
-          .min(5, 'is less than 5')
-          .max(86_400, 'is more than a day')
-          .optional(),
-        delete_after_days: z
-          .int('is not a whole number')
-          .min(0, 'is negative')
-          .max(36_500, 'is more than a hundred years')
-          .nullable()
-          .optional(),
+        ...maildropFields,
       },
       'is not an object',
     )
     .refine(({ pop3, smtp }) => (pop3 ?? smtp ?? null) !== null, together('pop3', 'neither pop3 nor smtp is given'))
+    .superRefine((input, ctx) => {
+      for (const [field, message] of maildropProblems(input)) ctx.addIssue({ code: 'custom', path: [field], message })
+    })
 
 type AccountInput = z.infer<ReturnType<typeof accountSchema>>
 
@@ -158,8 +153,7 @@ export interface AccountSettings {
         readonly password?: string
         readonly refreshToken?: string
       }
-  readonly pollIntervalSeconds: number
-  readonly deleteAfterDays: number | null
+  readonly maildrop: MaildropPolicy
   /** What was understood differently from how it was written, and what looks wrong; one sentence each. */
   readonly notes: readonly string[]
 }
@@ -291,8 +285,7 @@ function normalise(input: AccountInput): AccountSettings {
     pop3: host('pop3', input.pop3, input.email, 995, notes),
     smtp: host('smtp', input.smtp, input.email, 465, notes),
     auth: auth(input.auth, notes),
-    pollIntervalSeconds: input.poll_interval_seconds ?? 300,
-    deleteAfterDays: input.delete_after_days ?? null,
+    maildrop: maildropPolicy(input),
     notes,
   }
 }

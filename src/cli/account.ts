@@ -1,4 +1,4 @@
-// `poststelle account`: import, list, poll.
+// `poststelle account`: import, list, poll; more in account-ledger.ts.
 
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
@@ -7,8 +7,9 @@ import { importAccounts, type ImportedAccount } from '../accounts/import.ts'
 import { parseAccounts } from '../accounts/settings.ts'
 import { errorCode, UserError } from '../base/failure.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
-import { WorkerSession } from '../db/worker-session.ts'
-import type { CommandContext, Installation } from './installation.ts'
+import { addLedgerCommands } from './account-ledger.ts'
+import { asWorker } from './as-worker.ts'
+import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
 
 export function addAccountCommands(program: Command, ctx: CommandContext): void {
@@ -70,21 +71,7 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
         )
       }),
     )
-}
-
-/** Leases need a living owner: for the time of the command this process is a worker like any other. */
-async function asWorker<T>(installation: Installation, work: (workerId: number) => Promise<T>): Promise<T> {
-  const session = await WorkerSession.open(installation.databaseUrl, {
-    roles: 'command',
-    version: installation.version,
-    onRing: () => undefined,
-    onProblem: (error) => installation.log.warn(error.message),
-  })
-  try {
-    return await work(session.workerId)
-  } finally {
-    await session.close()
-  }
+  addLedgerCommands(account, ctx)
 }
 
 function read(file: string): Buffer {

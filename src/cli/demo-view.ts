@@ -46,7 +46,7 @@ export class DemoView {
     if (this.#json) {
       if (lines.length > 0)
         this.#terminal.out(
-          `${JSON.stringify({ event: 'changed', at: now, changes: lines, ...statusJson('', statuses) })}\n`,
+          `${JSON.stringify({ event: 'changed', at: now, changes: lines, ...statusJson('', statuses, []) })}\n`,
         )
     } else if (this.#terminal.isTTY) this.#terminal.out(CLEAR + this.#headline + this.#table(statuses, activity))
     else for (const line of lines) this.#terminal.out(`${clock}  ${line}\n`)

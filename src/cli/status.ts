@@ -1,6 +1,7 @@
 // `poststelle status`: the verdict first, then the accounts, those in trouble on top.
 
 import type { Command } from 'commander'
+import { listHostBreakers } from '../db/host-breakers.ts'
 import { accountStatuses, type AccountStatus, type LampStatus } from '../db/status.ts'
 import { livingWorkers } from '../db/worker-session.ts'
 import { explain } from '../failures/catalogue.ts'
@@ -17,6 +18,7 @@ export function addStatusCommand(program: Command, ctx: CommandContext): void {
   addLanguageOption(command).action((options: JsonOption & LanguageOption) =>
     withInstallation(ctx, async ({ db, clock }) => {
       const accounts = await accountStatuses(db)
+      const hosts = await listHostBreakers(db)
       const workers = await livingWorkers(db)
       const language = chosenLanguage(options)
       const verdict = verdictText(
@@ -26,15 +28,20 @@ export function addStatusCommand(program: Command, ctx: CommandContext): void {
         ),
         language,
       )
-      answer(ctx, options, statusJson(verdict, accounts), () =>
-        statusText(verdict, accounts, language, clock.now(), ctx.terminal.columns),
-      )
+      answer(ctx, options, statusJson(verdict, accounts, hosts), () => {
+        const now = clock.now()
+        const text = statusText(verdict, accounts, language, now, ctx.terminal.columns)
+        return hosts.length === 0
+          ? text
+          : `${text}
+${hostsText(hosts, language, now)}`
+      })
     }),
   )
 }
 
 /** The shape is a contract: docs/cli.md. */
-export function statusJson(verdict: string, accounts: readonly AccountStatus[]): object {
+export function statusJson(verdict: string, accounts: readonly AccountStatus[], hosts: readonly WaitingHost[]): object {
   const lamp = (status: LampStatus | null) =>
     status && { state: status.state, since: status.since, last_ok_at: status.lastOkAt }
   return {
@@ -48,7 +55,31 @@ export function statusJson(verdict: string, accounts: readonly AccountStatus[]):
       flags: flags.map(({ flag, direction, since, evidence }) => ({ flag, direction, since, evidence })),
       waiting: { count: waiting.count, oldest_at: waiting.oldestAt },
     })),
+    hosts: hosts.map(({ host, kind, openedAt, openUntil, accounts: waiting, flag, evidence }) => ({
+      host,
+      kind,
+      since: openedAt,
+      next_probe_at: openUntil,
+      accounts: waiting,
+      flag,
+      evidence,
+    })),
   }
+}
+
+type WaitingHost = Awaited<ReturnType<typeof listHostBreakers>>[number]
+
+/** One line per host for which all its accounts wait. */
+function hostsText(hosts: readonly WaitingHost[], language: Language, now: Date): string {
+  return hosts
+    .map(({ host, accounts, flag, openedAt, openUntil }) => {
+      const label = explain(flag, language).label
+      const next = Math.max(0, Math.ceil((openUntil.getTime() - now.getTime()) / 60_000))
+      return language === 'de'
+        ? `${host}: ${accounts} Konten warten seit ${age(openedAt, now)}, nächster Versuch in ${next} min: ${label} [${flag}]\n`
+        : `${host}: ${accounts} accounts wait since ${age(openedAt, now)}, next try in ${next} min: ${label} [${flag}]\n`
+    })
+    .join('')
 }
 
 function statusText(

@@ -1,11 +1,12 @@
 // Opens a session and logs in. A refused token that was believed fresh is renewed once and tried once more; then the refusal
-// is believed.
+// is believed, and where it leaves the cause open, the token is asked.
 
 import { Failure } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Login } from '../net/net.ts'
 import type { CredentialContext } from './refresh.ts'
 import { resolveLogin } from './resolve.ts'
+import { explainedByToken } from './token-says.ts'
 
 export interface Session {
   login(login: Login): Promise<void>
@@ -35,7 +36,11 @@ export async function openLoggedIn<S extends Session>(
     if (!(error instanceof Failure) || !resolved.refreshable || !TOKEN_MAY_BE_AT_FAULT.has(error.flag)) throw error
   }
   const renewed = await resolveLogin(ctx, account, host, { version: resolved.version })
-  return await logIn(await open(), renewed.login)
+  try {
+    return await logIn(await open(), renewed.login)
+  } catch (error) {
+    throw error instanceof Failure && account.provider === 'microsoft' ? explainedByToken(error, renewed.login) : error
+  }
 }
 
 async function logIn<S extends Session>(session: S, login: Login): Promise<S> {

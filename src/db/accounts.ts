@@ -3,6 +3,7 @@
 import { sql } from 'kysely'
 import { UserError, type Provider } from '../base/failure.ts'
 import type { Db, DbOrTx, Tx } from './database.ts'
+import { saveMaildropPolicy, type MaildropPolicy } from './maildrops.ts'
 import type { Tables, UncertainPolicy } from './schema.ts'
 
 export interface MailHost {
@@ -157,6 +158,9 @@ export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<numb
   await sql`
     update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null
     from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
+  await sql`
+    update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
+    where a.oauth_client_id = ${clientId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(tx)
   const { rows } = await sql<{ n: number }>`
     select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
   return rows[0]?.n ?? 0
@@ -181,11 +185,7 @@ export type AccountColumns = Pick<
 > & { label: string; is_default: boolean }
 
 /** Writes settings by e-mail address, and the rows every account has. Returns the account's id. */
-export async function saveAccount(
-  tx: Tx,
-  columns: AccountColumns,
-  maildrop: { pollIntervalSeconds: number; deleteAfterDays: number | null },
-): Promise<number> {
+export async function saveAccount(tx: Tx, columns: AccountColumns, maildrop: MaildropPolicy): Promise<number> {
   if (columns.is_default)
     await tx.updateTable('accounts').set({ is_default: false }).where('is_default', '=', true).execute()
   const existing = await accountIdByEmail(tx, columns.email)
@@ -197,12 +197,7 @@ export async function saveAccount(
       .where('id', '=', id)
       .execute()
   }
-  const policy = { poll_interval_seconds: maildrop.pollIntervalSeconds, delete_after_days: maildrop.deleteAfterDays }
-  await tx
-    .insertInto('maildrops')
-    .values({ account_id: id, ...policy })
-    .onConflict((oc) => oc.column('account_id').doUpdateSet(policy))
-    .execute()
+  await saveMaildropPolicy(tx, id, maildrop)
   await sql`insert into poststelle.account_health (account_id, direction) values (${id}, 'receive'), (${id}, 'send')
     on conflict do nothing`.execute(tx)
   await saveLanes(tx, id, columns)

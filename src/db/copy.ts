@@ -10,6 +10,8 @@ import { from as copyFrom } from 'pg-copy-streams'
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const TRAILER = Buffer.from([0xff, 0xff])
 const NULL = Buffer.from([0xff, 0xff, 0xff, 0xff])
+const TRUE = Buffer.from([0, 0, 0, 1, 1])
+const FALSE = Buffer.from([0, 0, 0, 1, 0])
 const SLAB_BYTES = 256 * 1024
 /** PostgreSQL counts microseconds from 2000-01-01. */
 const EPOCH_2000_MS = 946_684_800_000
@@ -20,6 +22,7 @@ export type CopyValue =
   | { readonly at: Date }
   | Buffer
   | string
+  | boolean
   | null
 
 /** Loads all rows with one COPY on a connection that is inside the caller's transaction. */
@@ -64,6 +67,7 @@ function encodeRow(row: readonly CopyValue[], pieces: Buffer[]): number {
   pieces.push(count)
   for (const value of row) {
     if (value === null) add(NULL)
+    else if (typeof value === 'boolean') add(value ? TRUE : FALSE)
     else if (typeof value === 'object' && !Buffer.isBuffer(value)) add(fixed(value))
     else {
       const content = typeof value === 'string' ? Buffer.from(value) : value

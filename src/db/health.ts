@@ -70,12 +70,15 @@ export async function raiseFlag(tx: Tx, accountId: number, direction: Direction,
   return rows[0]?.opened ?? false
 }
 
-/** Clears the open flags of a lane: those of one stage, all but those of one stage, or all but one. Returns the names. */
+/** Stage of flags that are notes on the ledger: nothing is blocked by them, and no session clears them by going well. */
+export const LEDGER_STAGE = 'ledger'
+
+/** Clears the open flags of a lane: those of one stage, all but those of some stages, or all but one. Returns the names. */
 export async function clearFlags(
   tx: Tx,
   accountId: number,
   direction: Direction,
-  which: { stage?: string; exceptStage?: string; except?: string } = {},
+  which: { stage?: string; exceptStages?: readonly string[]; except?: string } = {},
 ): Promise<string[]> {
   let update = tx
     .updateTable('health_flags')
@@ -84,11 +87,12 @@ export async function clearFlags(
     .where('direction', '=', direction)
     .where('cleared_at', 'is', null)
   if (which.stage !== undefined) update = update.where('stage', '=', which.stage)
-  if (which.exceptStage !== undefined) update = update.where('stage', '<>', which.exceptStage)
+  if (which.exceptStages !== undefined) update = update.where('stage', 'not in', [...which.exceptStages])
   if (which.except !== undefined) update = update.where('flag', '<>', which.except)
   return (await update.returning('flag').execute()).map((row) => row.flag)
 }
 
+/** Open flags of a lane, without notes. */
 export async function openFlagCount(db: DbOrTx, accountId: number, direction: Direction): Promise<number> {
   const row = await db
     .selectFrom('health_flags')
@@ -96,8 +100,24 @@ export async function openFlagCount(db: DbOrTx, accountId: number, direction: Di
     .where('account_id', '=', accountId)
     .where('direction', '=', direction)
     .where('cleared_at', 'is', null)
+    .where('stage', '<>', LEDGER_STAGE)
     .executeTakeFirstOrThrow()
   return row.n
+}
+
+/** Clears the notes of a lane but for those named. Returns the names of those cleared. */
+export async function clearNotes(
+  tx: Tx,
+  accountId: number,
+  direction: Direction,
+  keep: readonly string[],
+): Promise<string[]> {
+  const { rows } = await sql<{ flag: string }>`
+    update poststelle.health_flags set cleared_at = now() where account_id = ${accountId} and direction = ${direction}
+      and cleared_at is null and stage = ${LEDGER_STAGE} and flag <> all(${[...keep]}::text[]) returning flag`.execute(
+    tx,
+  )
+  return rows.map((row) => row.flag)
 }
 
 export async function addHealthEvent(

@@ -70,6 +70,11 @@ export async function wakeNow(db: DbOrTx, accountId: number, lanes: readonly Lan
     .where('account_id', '=', accountId)
     .where('lane', 'in', [...lanes])
     .execute()
+  // somebody has changed something: one probe past the breaker of the host, at once
+  if (lanes.includes('receive'))
+    await sql`
+      update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
+      where a.id = ${accountId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(db)
 }
 
 /**

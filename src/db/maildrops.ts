@@ -1,16 +1,41 @@
-// Maildrops and their ledger: which UIDLs were ever listed, and what became of each.
+// Maildrops: the policies of each, how it looked when it was last listed, and what the renumbering guard found.
 
 import { sql } from 'kysely'
 import type { DbOrTx, Tx } from './database.ts'
-import type { LedgerState } from './schema.ts'
+import type { Lease } from './lanes.ts'
+import { MAY_GO } from './ledger.ts'
+import type { GuardFigures, GuardState } from './schema.ts'
+
+/** What the operator chose; the fields of the account file. */
+export interface MaildropPolicy {
+  readonly pollIntervalSeconds: number
+  /** Set: the interval grows up to this while nothing arrives. */
+  readonly pollIntervalMaxSeconds: number | null
+  readonly deleteAfterDays: number | null
+  readonly deleteAfterAck: boolean
+  readonly firstSync: 'all' | 'from_now' | 'last_days'
+  readonly firstSyncDays: number | null
+  readonly maxSessionMessages: number
+  readonly maxSessionBytes: number
+  readonly maxMessageBytes: number
+}
 
 export interface Maildrop {
-  readonly pollIntervalSeconds: number
-  readonly deleteAfterDays: number | null
+  readonly policy: MaildropPolicy
+  readonly currentIntervalSeconds: number | null
   readonly loginDelaySeconds: number
+  readonly lastPollAt: Date | null
   /** undefined: it was never listed, or something was left to do. */
   readonly listing: Listing | undefined
-  /** The ledger has messages to delete or to try again. */
+  /** null: it was never listed to its end. */
+  readonly firstSyncDoneAt: Date | null
+  /** The server has no UIDL: messages are known by their bytes. */
+  readonly hashIdentity: boolean
+  readonly guard: GuardState | null
+  readonly guardFigures: GuardFigures | null
+  /** The host's breaker is open, or this account's last session with the host failed. */
+  readonly hostTrouble: boolean
+  /** The ledger has messages to retrieve, to try again or to delete. */
   readonly pending: boolean
 }
 
@@ -21,123 +46,94 @@ export interface Listing {
   readonly sizeBytes: number
   /** Of the highest message number; null where the maildrop was empty. */
   readonly lastUidl: string | null
+  /** Of the whole UIDL reply. */
+  readonly digest: Buffer | null
 }
 
-export interface LedgerEntry {
-  readonly state: LedgerState
-  /** It was skipped, and it is time to try again: in five sessions, then hourly, then daily, for ever. */
-  readonly retry: boolean
-  /** The account's policy says that the server's copy may go. */
-  readonly deletable: boolean
-}
+const PENDING = sql<boolean>`exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.gone_at is null
+    and (u.state in ('listed', 'delete_intent') or u.state in ('skipped', 'quarantined') and (u.retry_at <= now()
+      or u.oversize and u.size_bytes <= d.max_message_bytes)))
+  or (d.delete_after_days is not null or d.delete_after_ack)
+    and exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.gone_at is null and ${MAY_GO})`
 
-export interface LedgerKey {
-  readonly uidl: string
-  readonly ordinal: number
-}
-
-/** One text for (uidl, ordinal), for maps. A UIDL has no blank (RFC 1939 section 7); where a server sends one, the last blank counts. */
-export const ledgerKey = (key: LedgerKey): string => `${key.uidl} ${key.ordinal}`
+const HOST_TROUBLE = sql<boolean>`exists (select from poststelle.host_failures f where f.account_id = d.account_id)
+  or exists (select from poststelle.host_breakers b join poststelle.accounts a on a.id = d.account_id
+    where b.host = lower(a.pop3_host) || ':' || a.pop3_port)`
 
 export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maildrop | undefined> {
   const row = await db
     .selectFrom('maildrops as d')
     .selectAll()
-    .select(
-      sql<boolean>`exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and (u.state = 'delete_intent'
-          or u.state = 'stored' and u.stored_at <= now() - d.delete_after_days * interval '1 day'))
-        or exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.state = 'skipped')`.as(
-        'pending',
-      ),
-    )
+    .select([PENDING.as('pending'), HOST_TROUBLE.as('host_trouble')])
     .where('account_id', '=', accountId)
     .executeTakeFirst()
-  return (
-    row && {
+  if (!row) return undefined
+  const { listed_at, listed_count, listed_size_bytes, listed_last_uidl, listed_digest } = row
+  return {
+    policy: {
       pollIntervalSeconds: row.poll_interval_seconds,
+      pollIntervalMaxSeconds: row.poll_interval_max_seconds,
       deleteAfterDays: row.delete_after_days,
-      loginDelaySeconds: row.login_delay_seconds,
-      listing:
-        row.listed_at === null || row.listed_count === null || row.listed_size_bytes === null
-          ? undefined
-          : {
-              listedAt: row.listed_at,
-              count: row.listed_count,
-              sizeBytes: row.listed_size_bytes,
-              lastUidl: row.listed_last_uidl,
-            },
-      pending: row.pending,
-    }
-  )
+      deleteAfterAck: row.delete_after_ack,
+      firstSync: row.first_sync,
+      firstSyncDays: row.first_sync_days,
+      maxSessionMessages: row.max_session_messages,
+      maxSessionBytes: row.max_session_bytes,
+      maxMessageBytes: row.max_message_bytes,
+    },
+    currentIntervalSeconds: row.current_interval_seconds,
+    loginDelaySeconds: row.login_delay_seconds,
+    lastPollAt: row.last_poll_at,
+    listing:
+      listed_at === null || listed_count === null || listed_size_bytes === null
+        ? undefined
+        : {
+            listedAt: listed_at,
+            count: listed_count,
+            sizeBytes: listed_size_bytes,
+            lastUidl: listed_last_uidl,
+            digest: listed_digest,
+          },
+    firstSyncDoneAt: row.first_sync_done_at,
+    hashIdentity: row.hash_identity,
+    guard: row.guard,
+    guardFigures: row.guard_figures,
+    hostTrouble: row.host_trouble,
+    pending: row.pending,
+  }
 }
 
-const TRIED_OFTEN = 5
-const TRIED_VERY_OFTEN = 50
-
-/** The ledger of one account, without what is known to be gone from the server. */
-export async function loadLedger(db: DbOrTx, accountId: number): Promise<Map<string, LedgerEntry>> {
-  const { rows } = await sql<{
-    uidl: string
-    ordinal: number
-    state: LedgerState
-    retry: boolean
-    deletable: boolean
-  }>`
-    select u.uidl, u.ordinal, u.state,
-      u.state = 'skipped' and u.retry_at <= now() as retry,
-      u.state in ('stored', 'delete_intent') and d.delete_after_days is not null
-        and u.stored_at <= now() - d.delete_after_days * interval '1 day' as deletable
-    from poststelle.maildrop_uidls u join poststelle.maildrops d on d.account_id = u.account_id
-    where u.account_id = ${accountId} and u.state <> 'deleted'`.execute(db)
-  return new Map(rows.map(({ uidl, ordinal, ...entry }) => [ledgerKey({ uidl, ordinal }), entry]))
+export async function saveMaildropPolicy(tx: Tx, accountId: number, policy: MaildropPolicy): Promise<void> {
+  const columns = {
+    poll_interval_seconds: policy.pollIntervalSeconds,
+    poll_interval_max_seconds: policy.pollIntervalMaxSeconds,
+    delete_after_days: policy.deleteAfterDays,
+    delete_after_ack: policy.deleteAfterAck,
+    first_sync: policy.firstSync,
+    first_sync_days: policy.firstSyncDays,
+    max_session_messages: policy.maxSessionMessages,
+    max_session_bytes: policy.maxSessionBytes,
+    max_message_bytes: policy.maxMessageBytes,
+  }
+  await tx
+    .insertInto('maildrops')
+    .values({ account_id: accountId, ...columns })
+    .onConflict((oc) => oc.column('account_id').doUpdateSet(columns))
+    .execute()
 }
 
-/** A message that could not be retrieved or stored: one row with the reason; the others go on. */
-export async function skipUidl(
-  tx: DbOrTx,
-  accountId: number,
-  key: LedgerKey,
-  sizeBytes: number,
-  reason: string,
-): Promise<void> {
-  await sql`
-    insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes, reason, attempts, retry_at)
-    values (${accountId}, ${key.uidl}, ${key.ordinal}, 'skipped', ${sizeBytes}, ${reason.slice(0, 1_000)}, 1, now())
-    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason,
-      retry_at = now() + case when u.attempts + 1 < ${TRIED_OFTEN} then interval '0' when u.attempts + 1 < ${TRIED_VERY_OFTEN}
-        then interval '1 hour' else interval '1 day' end
-      where u.state = 'skipped'`.execute(tx)
+/** What a session leaves behind; undefined fields stay as they are. */
+export interface PollTrace {
+  readonly loginDelaySeconds: number
+  readonly currentIntervalSeconds: number | null
+  /** undefined: the next session lists again. */
+  readonly listing: Listing | undefined
+  readonly firstSyncDoneAt: Date | null
+  readonly hashIdentity: boolean
+  readonly guard: GuardState | null
 }
 
-/** Before DELE is sent: after a crash it is known which copies may have gone. */
-export async function intendDelete(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
-  await markUidls(tx, accountId, keys, sql`state = 'delete_intent'`)
-}
-
-/** Only after QUIT was answered +OK, or when a later listing lacks what we meant to delete. */
-export async function markDeleted(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
-  await markUidls(tx, accountId, keys, sql`state = 'deleted', deleted_at = now()`)
-}
-
-async function markUidls(
-  tx: DbOrTx,
-  accountId: number,
-  keys: readonly LedgerKey[],
-  set: ReturnType<typeof sql>,
-): Promise<void> {
-  if (keys.length === 0) return
-  await sql`
-    update poststelle.maildrop_uidls u set ${set}
-    from unnest(${keys.map((key) => key.uidl)}::text[], ${keys.map((key) => key.ordinal)}::int[]) k (uidl, ordinal)
-    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
-      and u.state in ('stored', 'delete_intent')`.execute(tx)
-}
-
-export async function savePoll(
-  tx: Tx,
-  accountId: number,
-  poll: { loginDelaySeconds: number; listing: Listing | undefined },
-): Promise<void> {
+export async function savePoll(tx: Tx, accountId: number, poll: PollTrace): Promise<void> {
   await tx
     .updateTable('maildrops')
     .set({
@@ -146,8 +142,42 @@ export async function savePoll(
       listed_count: poll.listing?.count ?? null,
       listed_size_bytes: poll.listing?.sizeBytes ?? null,
       listed_last_uidl: poll.listing?.lastUidl ?? null,
+      listed_digest: poll.listing?.digest ?? null,
       login_delay_seconds: poll.loginDelaySeconds,
+      current_interval_seconds: poll.currentIntervalSeconds,
+      first_sync_done_at: poll.firstSyncDoneAt,
+      hash_identity: poll.hashIdentity,
+      ...(poll.guard === null && { guard: null, guard_since: null }),
     })
     .where('account_id', '=', accountId)
     .execute()
+}
+
+/**
+ * Settles, in one statement, a session in which nothing had changed, of an account in which nothing is wrong. false: it was not
+ * such a one, nothing was written, and the long way has to be gone. Throws nothing where the lease was lost: then it is false too.
+ */
+export async function settleQuietPoll(
+  db: DbOrTx,
+  lease: Lease,
+  poll: { now: Date; nextAt: Date; currentSeconds: number | null },
+): Promise<boolean> {
+  const { rows } = await sql`
+    with released as (
+      update poststelle.lanes l set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null,
+        due_at = ${poll.nextAt}
+      from poststelle.account_health h
+      where l.account_id = ${lease.accountId} and l.lane = ${lease.lane} and l.lease_token = ${lease.token} and l.lease_until > now()
+        and l.parked_until is null and h.account_id = l.account_id and h.direction = 'receive' and h.state = 'ok' and h.failures = 0
+        and h.probes = 0 and not exists (select from poststelle.health_flags f where f.account_id = l.account_id
+          and f.direction = 'receive' and f.cleared_at is null and f.stage <> 'ledger')
+      returning l.account_id
+    ), maildrop as (
+      update poststelle.maildrops d set last_poll_at = now(), current_interval_seconds = ${poll.currentSeconds}
+      from released r where d.account_id = r.account_id
+    ), health as (
+      update poststelle.account_health h set last_ok_at = ${poll.now}, last_run_at = now()
+      from released r where h.account_id = r.account_id and h.direction = 'receive'
+    ) select from released`.execute(db)
+  return rows.length > 0
 }

@@ -6,7 +6,7 @@ import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { holdLeaseOn, type Lease } from './lanes.ts'
-import { ledgerKey, type LedgerKey } from './maildrops.ts'
+import { ledgerKey, type LedgerKey } from './ledger.ts'
 
 /** Largest piece of a message in one row. */
 export const CHUNK_BYTES = 256 * 1024
@@ -17,67 +17,46 @@ export interface NewMessage extends LedgerKey, Summary {
   /** The whole body, where it was not spooled. */
   readonly body: readonly Buffer[]
   readonly sizeBytes: number
+  /** As the scan listing announced it. */
+  readonly listedBytes: number
   readonly sha256: Buffer
+  /** Recognises it under another UIDL; null where there is nothing to go by. */
+  readonly fingerprint: Buffer | null
+  /** undefined: the whole message. Otherwise why these are only its headers. */
+  readonly headersOnly?: string
+  /** Its headers were stored before, and give way now. */
+  readonly replacesHeaders?: boolean
 }
 
 /**
- * Stores messages, bodies and ledger rows in one transaction, under the lease. Throws LeaseLost, or the database's error: then
- * nothing of the batch is stored.
+ * Stores messages, bodies and ledger rows in one transaction, under the lease. What the ledger has as stored already is left out.
+ * Returns the keys of what was stored now. Throws LeaseLost, or the database's error: then nothing of the batch is stored.
  */
-export async function storeBatch({ db, pool }: Database, lease: Lease, batch: readonly NewMessage[]): Promise<void> {
+export async function storeBatch(
+  { db, pool }: Database,
+  lease: Lease,
+  batch: readonly NewMessage[],
+): Promise<ReadonlySet<string>> {
   const client = await pool.connect()
   let broken: Error | undefined
   try {
     await client.query('begin')
     await holdLeaseOn(client, db, lease)
-    const returned = await clearLedger(client, lease.accountId, batch)
-    const fresh = batch.filter((message) => !returned.has(ledgerKey(message)))
-    const ids = await reserveIds(client, fresh.length)
-    const rows = fresh.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
-    await copyRows(
-      client,
-      'poststelle.messages (id, account_id, size_bytes, sha256, internet_message_id, date_at, from_address, from_name, to_addresses, subject)',
-      rows.map(({ message: m, id }) => [
-        { int8: id },
-        { int8: lease.accountId },
-        { int8: m.sizeBytes },
-        m.sha256,
-        m.internetMessageId,
-        m.dateAt && { at: m.dateAt },
-        m.fromAddress,
-        m.fromName,
-        m.toAddresses,
-        m.subject,
-      ]),
-    )
-    await copyRows(
-      client,
-      'poststelle.message_bodies (message_id, chunk, bytes)',
-      rows.flatMap(({ message, id }) => [...chunkRows(id, 0, message.body)]),
-    )
-    const storedAt = new Date()
-    await copyRows(
-      client,
-      'poststelle.maildrop_uidls (account_id, uidl, ordinal, state, size_bytes, sha256, message_id, stored_at)',
-      rows.map(({ message: m, id }) => [
-        { int8: lease.accountId },
-        m.uidl,
-        { int4: m.ordinal },
-        'stored',
-        { int8: m.sizeBytes },
-        m.sha256,
-        { int8: id },
-        { at: storedAt },
-      ]),
-    )
+    if (batch.some((message) => message.replacesHeaders)) await dropHeaders(client, lease.accountId, batch)
+    const ids = await reserveIds(client, batch.length)
+    const all = batch.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
+    const fresh = await enterLedger(client, lease.accountId, all)
+    const rows = all.filter(({ id }) => fresh.has(id))
+    if (rows.length > 0) await insertMessages(client, lease.accountId, rows)
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
-    const needless = batch.flatMap((m) => (returned.has(ledgerKey(m)) ? (m.spooledAs ?? []) : []))
+    const needless = spooled.filter((id) => !fresh.has(id))
     if (needless.length > 0) {
       await client.query('delete from poststelle.message_bodies where message_id = any($1)', [needless])
     }
     if (spooled.length > 0)
       await client.query('delete from poststelle.message_spools where message_id = any($1)', [spooled])
     await client.query('commit')
+    return new Set(rows.map(({ message }) => ledgerKey(message)))
   } catch (error) {
     await client.query('rollback').catch((failed: Error) => {
       broken = failed
@@ -88,29 +67,82 @@ export async function storeBatch({ db, pool }: Database, lease: Lease, batch: re
   }
 }
 
+interface Identified {
+  readonly message: NewMessage
+  readonly id: number
+}
+
+async function insertMessages(client: pg.ClientBase, accountId: number, rows: readonly Identified[]): Promise<void> {
+  await copyRows(
+    client,
+    'poststelle.messages (id, account_id, size_bytes, sha256, internet_message_id, date_at, from_address, from_name, to_addresses, subject, complete)',
+    rows.map(({ message: m, id }) => [
+      { int8: id },
+      { int8: accountId },
+      { int8: m.sizeBytes },
+      m.sha256,
+      m.internetMessageId,
+      m.dateAt && { at: m.dateAt },
+      m.fromAddress,
+      m.fromName,
+      m.toAddresses,
+      m.subject,
+      m.headersOnly === undefined,
+    ]),
+  )
+  await copyRows(
+    client,
+    'poststelle.message_bodies (message_id, chunk, bytes)',
+    rows.flatMap(({ message, id }) => [...chunkRows(id, 0, message.body)]),
+  )
+}
+
 /**
- * Makes room for keys the ledger has already: skipped before, or deleted and listed again. What was deleted and is the same
- * message is stored already: its row says so again, and its key is returned. Another message under an old UIDL is a new one.
+ * One ledger row per message. Rows that say "stored" or "being deleted" stay as they are: their message is here. One that was
+ * deleted and is listed again is the same message if its bytes are; then its row says stored once more. Another message under an
+ * old UIDL is a new one. Returns the ids of the messages that are new.
  */
-async function clearLedger(
+async function enterLedger(
   client: pg.ClientBase,
   accountId: number,
-  batch: readonly NewMessage[],
-): Promise<ReadonlySet<string>> {
-  const keys = [accountId, batch.map((m) => m.uidl), batch.map((m) => m.ordinal), batch.map((m) => m.sha256)]
-  const { rows } = await client.query<LedgerKey>(
-    `update poststelle.maildrop_uidls u set state = 'stored', deleted_at = null, stored_at = now()
-     from unnest($2::text[], $3::int[], $4::bytea[]) k (uidl, ordinal, sha256)
-     where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted' and u.sha256 = k.sha256
-     returning u.uidl, u.ordinal`,
-    keys,
-  )
+  all: readonly Identified[],
+): Promise<ReadonlySet<number>> {
+  const { rows } = await client.query<{ message_id: number }>(ENTER_LEDGER, [
+    accountId,
+    all.map(({ message: m }) => m.uidl),
+    all.map(({ message: m }) => m.ordinal),
+    all.map(({ message: m }) => m.listedBytes),
+    all.map(({ message: m }) => m.sha256),
+    all.map(({ id }) => id),
+    all.map(({ message: m }) => m.fingerprint),
+    all.map(({ message: m }) => m.headersOnly ?? null),
+  ])
+  return new Set(rows.map((row) => row.message_id))
+}
+
+const ENTER_LEDGER = `
+  insert into poststelle.maildrop_uidls as u
+    (account_id, uidl, ordinal, size_bytes, sha256, message_id, fingerprint, state, reason, oversize, stored_at, attempts)
+  select $1, k.uidl, k.ordinal, k.size_bytes, case when k.reason is null then k.sha256 end, k.message_id,
+    k.fingerprint, case when k.reason is null then 'stored' else 'skipped' end, k.reason, k.reason is not null,
+    case when k.reason is null then now() end, 1
+  from unnest($2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[], $8::text[])
+    k (uidl, ordinal, size_bytes, sha256, message_id, fingerprint, reason)
+  on conflict (account_id, uidl, ordinal) do update set
+    state = excluded.state, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, reason = excluded.reason,
+    message_id = case when u.state = 'deleted' and u.sha256 = excluded.sha256 then u.message_id else excluded.message_id end,
+    oversize = excluded.oversize, retry_at = null, stored_at = excluded.stored_at, deleted_at = null, gone_at = null
+  where u.state in ('listed', 'skipped', 'quarantined', 'vanished', 'deleted')
+  returning u.message_id`
+
+/** The headers of a message that was too large give way to the message. */
+async function dropHeaders(client: pg.ClientBase, accountId: number, batch: readonly NewMessage[]): Promise<void> {
+  const replaced = batch.filter((message) => message.replacesHeaders)
   await client.query(
-    `delete from poststelle.maildrop_uidls u using unnest($2::text[], $3::int[]) k (uidl, ordinal)
-     where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state in ('skipped', 'deleted')`,
-    keys.slice(0, 3),
+    `delete from poststelle.messages m using poststelle.maildrop_uidls u, unnest($2::text[], $3::int[]) k (uidl, ordinal)
+     where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.oversize and m.id = u.message_id and not m.complete`,
+    [accountId, replaced.map((m) => m.uidl), replaced.map((m) => m.ordinal)],
   )
-  return new Set(rows.map(ledgerKey))
 }
 
 async function reserveIds(client: pg.ClientBase, count: number): Promise<number[]> {

@@ -224,6 +224,7 @@ export interface Tables {
     kind: HostTrouble
     opened_at: Date
     open_until: Date
+    probe_account_id: number | null
     probes: Generated<number>
     flag: string
     evidence: string

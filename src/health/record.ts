@@ -4,15 +4,25 @@
 
 import type { Direction, Failure } from '../base/failure.ts'
 import type { Tx } from '../db/database.ts'
-import { addHealthEvent, clearFlags, lockHealth, openFlagCount, raiseFlag, saveHealth } from '../db/health.ts'
+import {
+  addHealthEvent,
+  clearFlags,
+  clearNotes,
+  LEDGER_STAGE,
+  lockHealth,
+  openFlagCount,
+  raiseFlag,
+  saveHealth,
+} from '../db/health.ts'
 import { parkLane, wakeNow } from '../db/lanes.ts'
+import { flagEntryOf } from '../failures/catalogue.ts'
 import { isPassing, transition } from './transition.ts'
 
 /** A session did its work. What the token endpoint has refused meanwhile is not over with that. */
 export async function recordOk(tx: Tx, accountId: number, direction: Direction, now: Date): Promise<void> {
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return // the account was deleted meanwhile
-  const cleared = await clearFlags(tx, accountId, direction, { exceptStage: 'token' })
+  const cleared = await clearFlags(tx, accountId, direction, { exceptStages: ['token', LEDGER_STAGE] })
   if ((await openFlagCount(tx, accountId, direction)) > 0) {
     return await saveHealth(tx, accountId, direction, { ...before, lastOkAt: now })
   }
@@ -86,5 +96,25 @@ export async function recordTokenOk(tx: Tx, accountId: number, now: Date): Promi
     })
     await addHealthEvent(tx, { accountId, direction, from: before.state, to, flag: cleared.join(' ') })
     await wakeNow(tx, accountId, [direction])
+  }
+}
+
+export interface Note {
+  readonly flag: string
+  readonly evidence: string
+}
+
+/** What the operator should know of the maildrop although nothing is blocked: exactly these notes are open afterwards. */
+export async function recordNotes(tx: Tx, accountId: number, notes: readonly Note[]): Promise<void> {
+  const direction = 'receive'
+  await clearNotes(
+    tx,
+    accountId,
+    direction,
+    notes.map((note) => note.flag),
+  )
+  for (const { flag, evidence } of notes) {
+    const { scope, persistence } = flagEntryOf(flag)
+    await raiseFlag(tx, accountId, direction, { flag, scope, persistence, stage: LEDGER_STAGE, evidence })
   }
 }

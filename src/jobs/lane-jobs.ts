@@ -36,7 +36,8 @@ const pollMaildropJob: LaneJobKind = {
   concurrency: 16,
   deadlineMs: 15 * MINUTE_MS,
   run: async (ctx, lease, signal) => {
-    const { stored, skipped, deleted, failure } = await pollMaildrop(ctx, lease, signal)
+    const { stored, skipped, deleted, failure, waitsForHost } = await pollMaildrop(ctx, lease, signal)
+    if (waitsForHost) return 'waits for the breaker of its host'
     return failure ? failure.flag : `stored ${stored}, skipped ${skipped}, deleted ${deleted}`
   },
 }

@@ -73,7 +73,8 @@ const PRESETS: Record<Provider, ProviderPreset> = {
     tokenEndpoint: null,
     delegatedScope: null,
     appScope: null,
-    minPollIntervalMs: MINUTE_MS,
+    // The operator's own servers, and others of which nothing is known: as often as he asks.
+    minPollIntervalMs: 0,
     defaultPollIntervalMs: 3 * MINUTE_MS,
     maxPop3Sessions: 1,
     maxSmtpConnections: 3,
@@ -86,6 +87,13 @@ const PRESETS: Record<Provider, ProviderPreset> = {
 }
 
 export const presetFor = (provider: Provider): ProviderPreset => PRESETS[provider]
+
+/** How often a POP3 host may be polled at most, whoever issues its tokens. */
+export const pollFloorMs = (popHost: string | undefined): number =>
+  presetFor(providerOf(null, popHost)).minPollIntervalMs
+
+/** Gmail lists some 250 to 300 messages at a time and hides those that were retrieved: a UIDL that is not listed has not gone. */
+export const showsSlices = (capabilities: ReadonlyMap<string, unknown>): boolean => capabilities.has('X-GOOGLE-RICO')
 
 /** Global, US Government, China; `sts.windows.net` is the old name of the first. */
 const MICROSOFT_LOGIN =

@@ -127,6 +127,11 @@ export class PopSession extends Pop3Command {
     return (this.#capabilities ??= this.#askCapabilities())
   }
 
+  /** Nothing can be asked any more. */
+  get ended(): boolean {
+    return this.#wire.failure !== undefined
+  }
+
   /** Bytes received that wait for their reader. */
   get heldBytes(): number {
     return this.#wire.heldBytes
@@ -164,7 +169,7 @@ export class PopSession extends Pop3Command {
   async sizesOf(numbers: readonly number[]): Promise<Map<number, number>> {
     const share = numbers.length / this.#count
     const few = numbers.length <= FEW || (numbers.length <= FEW_PIPELINED && (await this.#pipelines()))
-    if (!few || share > MUCH) return parseSizes(await this.#whole('list', 'LIST'))
+    if (!few || share > MUCH) return await this.sizes()
     const sizes = new Map<number, number>()
     const pipeline = await this.#pipeline({ verb: 'LIST', shape: 'line', numbers })
     for (let sent = await pipeline.next(); sent; sent = await pipeline.next()) {
@@ -173,6 +178,11 @@ export class PopSession extends Pop3Command {
       if (Number(number) === sent.number) sizes.set(sent.number, Number(size))
     }
     return sizes
+  }
+
+  /** The whole scan listing: sizes by message number. */
+  async sizes(): Promise<Map<number, number>> {
+    return parseSizes(await this.#whole('list', 'LIST'))
   }
 
   /**

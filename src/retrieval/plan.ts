@@ -1,27 +1,81 @@
 // Compares a maildrop's listing with the ledger and decides what this session does. Pure.
 
-import { ledgerKey, type LedgerEntry, type LedgerKey } from '../db/maildrops.ts'
+import { ledgerKey, parseLedgerKey, type Ledger, type LedgerKey, type LedgerMark } from '../db/ledger.ts'
 
-export interface Listed {
+/** A listed message that is not simply known. */
+export interface Candidate extends LedgerKey {
   /** Message number, valid in this session only (RFC 1939 section 5). */
   readonly number: number
-  readonly uidl: string
-  readonly sizeBytes: number
+  /** undefined: it was never listed before, or was thought gone. */
+  readonly mark: LedgerMark | undefined
+}
+
+export interface Comparison {
+  /** To be retrieved, or at least looked at, in the order of the listing. */
+  readonly wanted: readonly Candidate[]
+  /** The server's copy may go. */
+  readonly remove: readonly Candidate[]
+  /** On the server as far as we knew, and not listed any more. */
+  readonly gone: readonly LedgerKey[]
+}
+
+/** `named` in the order of the server's lines: equal UIDLs are counted in that order. */
+export function compareListing(named: Iterable<{ number: number; uidl: string }>, ledger: Ledger): Comparison {
+  const wanted: Candidate[] = []
+  const remove: Candidate[] = []
+  const listed = new Set<string>()
+  const equals = new Map<string, number>()
+  for (const { number, uidl } of named) {
+    const ordinal = listed.has(uidl) ? (equals.get(uidl) ?? 1) + 1 : 1
+    if (ordinal > 1) equals.set(uidl, ordinal)
+    const key = ledgerKey({ uidl, ordinal })
+    listed.add(key)
+    const mark = ledger.get(key)
+    if (mark === 'known' || mark === 'intended') continue
+    if (mark === 'deletable' || mark === 'doomed') remove.push({ number, uidl, ordinal, mark })
+    else wanted.push({ number, uidl, ordinal, mark })
+  }
+  const gone: LedgerKey[] = []
+  for (const key of ledger.keys()) if (!listed.has(key)) gone.push(parseLedgerKey(key))
+  return { wanted, remove, gone }
 }
 
 export interface PlannedMessage extends LedgerKey {
   readonly number: number
+  /** As announced; 0 where the scan listing does not name it. */
   readonly sizeBytes: number
+  /** The ledger has its headers, from when it was larger than the account allowed. */
+  readonly replacesHeaders?: boolean
 }
 
-export interface Plan {
-  /** Oldest first; what was skipped before comes last. */
+export interface Division {
+  /** What came since the last listing, then what waits from before, oldest first; what failed before comes last. */
   readonly retrieve: readonly PlannedMessage[]
-  readonly remove: readonly PlannedMessage[]
-  /** We had meant to delete these, and the server does not list them any more. */
-  readonly gone: readonly LedgerKey[]
-  /** Caps left something for another session. */
-  readonly more: boolean
+  /** Larger than the account allows, and not even its headers are here. */
+  readonly oversize: readonly PlannedMessage[]
+}
+
+export function divide(
+  wanted: readonly Candidate[],
+  sizes: ReadonlyMap<number, number>,
+  maxMessageBytes: number,
+): Division {
+  const fresh: PlannedMessage[] = []
+  const backlog: PlannedMessage[] = []
+  const again: PlannedMessage[] = []
+  const oversize: PlannedMessage[] = []
+  for (const { number, uidl, ordinal, mark } of wanted.toSorted((a, b) => a.number - b.number)) {
+    const message = { number, uidl, ordinal, sizeBytes: sizes.get(number) ?? 0 }
+    const tooLarge = message.sizeBytes > maxMessageBytes
+    if (mark === 'oversize') {
+      if (!tooLarge) again.push({ ...message, replacesHeaders: true })
+    } else if (tooLarge) oversize.push(message)
+    else if (mark === undefined) fresh.push(message)
+    else if (mark === 'listed') backlog.push(message)
+    // one that broke a session before must not stand before the others for ever
+    else again.push(message)
+  }
+  return { retrieve: [...fresh, ...backlog, ...again], oversize }
 }
 
 export interface Caps {
@@ -29,42 +83,20 @@ export interface Caps {
   readonly bytes: number
 }
 
-export function plan(listing: readonly Listed[], ledger: ReadonlyMap<string, LedgerEntry>, caps: Caps): Plan {
-  const wanted: PlannedMessage[] = []
-  const again: PlannedMessage[] = []
-  const remove: PlannedMessage[] = []
-  const listed = new Set<string>()
-  const equals = new Map<string, number>()
-  for (const { number, uidl, sizeBytes } of listing.toSorted((a, b) => a.number - b.number)) {
-    const ordinal = (equals.get(uidl) ?? 0) + 1
-    equals.set(uidl, ordinal)
-    const key = ledgerKey({ uidl, ordinal })
-    listed.add(key)
-    const entry = ledger.get(key)
-    const message = { number, uidl, ordinal, sizeBytes }
-    if (entry?.deletable) remove.push(message)
-    if (!entry) wanted.push(message)
-    else if (entry.retry) again.push(message)
-  }
-  // one that broke a session before must not stand before the others for ever
-  const { retrieve, more } = capped([...wanted, ...again], caps)
-  const gone: LedgerKey[] = []
-  for (const [key, entry] of ledger) {
-    if (entry.state !== 'delete_intent' || listed.has(key)) continue
-    const blank = key.lastIndexOf(' ')
-    gone.push({ uidl: key.slice(0, blank), ordinal: Number(key.slice(blank + 1)) })
-  }
-  return { retrieve, remove, gone, more }
+export interface Capped {
+  readonly now: readonly PlannedMessage[]
+  /** Something was left for another session. */
+  readonly more: boolean
 }
 
-function capped(wanted: readonly PlannedMessage[], caps: Caps): { retrieve: PlannedMessage[]; more: boolean } {
-  const retrieve: PlannedMessage[] = []
+export function capped(wanted: readonly PlannedMessage[], caps: Caps): Capped {
+  const now: PlannedMessage[] = []
   let bytes = 0
   for (const message of wanted) {
     // one message is always taken, however large, so that it cannot block the maildrop for ever
-    if (retrieve.length > 0 && (retrieve.length >= caps.messages || bytes + message.sizeBytes > caps.bytes)) continue
+    if (now.length > 0 && (now.length >= caps.messages || bytes + message.sizeBytes > caps.bytes)) continue
     bytes += message.sizeBytes
-    retrieve.push(message)
+    now.push(message)
   }
-  return { retrieve, more: retrieve.length < wanted.length }
+  return { now, more: now.length < wanted.length }
 }

@@ -5,9 +5,11 @@ import { createHash } from 'node:crypto'
 import { errorText, LeaseLost } from '../base/failure.ts'
 import type { Database } from '../db/database.ts'
 import type { Lease } from '../db/lanes.ts'
-import { skipUidl, type LedgerKey } from '../db/maildrops.ts'
+import { skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
 import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
+import { fingerprintOf } from './guard.ts'
+import type { HashIdentity } from './hash-identity.ts'
 import type { PlannedMessage } from './plan.ts'
 
 const BATCH_MESSAGES = 250
@@ -18,37 +20,83 @@ const SPOOL_ABOVE_BYTES = 1024 * 1024
 export interface StoreCounts {
   stored: number
   skipped: number
+  /** Received, and known already: by its bytes, or because another session was faster. */
+  suppressed: number
+}
+
+/** A message turned out larger than the account allows, whatever was announced. */
+export class TooLarge extends Error {
+  override readonly name = 'TooLarge'
+  /** Its headers, as far as they were received. */
+  readonly head: Buffer
+
+  constructor(begin: Buffer) {
+    super('the message is larger than allowed')
+    const end = begin.indexOf('\r\n\r\n')
+    this.head = Buffer.from(end < 0 ? begin : begin.subarray(0, end + 4))
+  }
 }
 
 export class MessageStore {
-  readonly counts: StoreCounts = { stored: 0, skipped: 0 }
+  readonly counts: StoreCounts = { stored: 0, skipped: 0, suppressed: 0 }
   /** What this session has committed so far; a deletion policy may look at it. */
-  readonly storedKeys: LedgerKey[] = []
+  readonly storedKeys = new Set<string>()
   readonly #database: Database
   readonly #lease: Lease
+  readonly #maxMessageBytes: number
   #batch: NewMessage[] = []
   #bytes = 0
   #openedAt = 0
   #committing: Promise<void> = Promise.resolve()
 
-  constructor(database: Database, lease: Lease) {
+  constructor(database: Database, lease: Lease, options: { maxMessageBytes: number }) {
     this.#database = database
     this.#lease = lease
+    this.#maxMessageBytes = options.maxMessageBytes
   }
 
-  /** Reads one body to its end. Throws what the wire throws (the message is then not stored) or what an earlier commit threw. */
+  /**
+   * Reads one body to its end. Throws what the wire throws (the message is then not stored), what an earlier commit threw, or
+   * TooLarge.
+   */
   async add(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<void> {
-    const message = await this.#receive(planned, body)
-    if (message.sizeBytes === 0) return await this.skip(planned, 'the server sent an empty message')
-    if (this.#batch.length === 0) this.#openedAt = performance.now()
-    this.#batch.push(message)
-    this.#bytes += message.spooledAs === undefined ? message.sizeBytes : 0
-    const full = this.#batch.length >= BATCH_MESSAGES || this.#bytes >= BATCH_BYTES
-    if (full || performance.now() - this.#openedAt >= BATCH_MS) await this.#commitBehind()
+    const received = await this.#receive(planned, body)
+    if (received.sizeBytes === 0) await this.skip(planned, 'the server sent an empty message')
+    else await this.#enter(received)
+  }
+
+  /** The same where the server has no UIDL: the bytes say which message it is. Returns its key; undefined for an empty one. */
+  async addByHash(
+    planned: PlannedMessage,
+    body: AsyncIterable<readonly Buffer[]>,
+    identity: HashIdentity,
+  ): Promise<LedgerKey | undefined> {
+    const received = await this.#receive(planned, body)
+    if (received.sizeBytes === 0) return undefined
+    const { key, known } = identity.identify(received.sha256)
+    if (known) this.counts.suppressed += 1 // where it was spooled, the sweep removes it
+    else await this.#enter({ ...received, ...key })
+    return key
+  }
+
+  /** In place of a message that is larger than the account allows. */
+  async addHeaders(planned: PlannedMessage, head: Buffer, reason: string): Promise<void> {
+    const summary = summarise(head)
+    await this.#enter({
+      ...keyOf(planned),
+      spooledAs: undefined,
+      body: [head],
+      sizeBytes: head.length,
+      listedBytes: planned.sizeBytes,
+      sha256: createHash('sha256').update(head).digest(),
+      fingerprint: fingerprintOf(summary),
+      ...summary,
+      headersOnly: reason,
+    })
   }
 
   async skip(planned: PlannedMessage, reason: string): Promise<void> {
-    await skipUidl(this.#database.db, this.#lease.accountId, planned, planned.sizeBytes, reason)
+    await skipUidl(this.#database.db, this.#lease.accountId, planned, reason)
     this.counts.skipped += 1
   }
 
@@ -56,6 +104,14 @@ export class MessageStore {
   async finish(): Promise<void> {
     await this.#commitBehind()
     await this.#committing
+  }
+
+  async #enter(message: NewMessage): Promise<void> {
+    if (this.#batch.length === 0) this.#openedAt = performance.now()
+    this.#batch.push(message)
+    this.#bytes += message.spooledAs === undefined ? message.sizeBytes : 0
+    const full = this.#batch.length >= BATCH_MESSAGES || this.#bytes >= BATCH_BYTES
+    if (full || performance.now() - this.#openedAt >= BATCH_MS) await this.#commitBehind()
   }
 
   async #commitBehind(): Promise<void> {
@@ -70,26 +126,24 @@ export class MessageStore {
 
   async #commit(batch: readonly NewMessage[]): Promise<void> {
     try {
-      await storeBatch(this.#database, this.#lease, batch)
+      const stored = await storeBatch(this.#database, this.#lease, batch)
+      const headers = batch.filter((message) => message.headersOnly !== undefined).length
+      this.counts.stored += Math.max(0, stored.size - headers)
+      this.counts.skipped += headers
+      this.counts.suppressed += batch.length - stored.size
+      for (const key of stored) this.storedKeys.add(key)
     } catch (error) {
       if (error instanceof LeaseLost || !isAboutData(error)) throw error
       const [only] = batch
       if (batch.length > 1) {
         for (const message of batch) await this.#commit([message]) // one bad message does not spoil its batch
       } else if (only) {
-        await skipUidl(
-          this.#database.db,
-          this.#lease.accountId,
-          only,
-          only.sizeBytes,
-          `could not be stored: ${errorText(error)}`,
-        )
+        const message = { ...keyOf(only), sizeBytes: only.listedBytes }
+        const reason = `could not be stored: ${errorText(error)}`
+        await skipUidl(this.#database.db, this.#lease.accountId, message, reason)
         this.counts.skipped += 1
       }
-      return
     }
-    this.counts.stored += batch.length
-    for (const { uidl, ordinal } of batch) this.storedKeys.push({ uidl, ordinal })
   }
 
   async #receive(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<NewMessage> {
@@ -108,6 +162,8 @@ export class MessageStore {
         held += bytes.length
         sizeBytes += bytes.length
       }
+      if (sizeBytes > this.#maxMessageBytes)
+        throw new TooLarge(head ?? Buffer.concat(pieces).subarray(0, HEADER_LIMIT_BYTES))
       if (held < SPOOL_ABOVE_BYTES) continue
       spooledAs ??= await beginSpool(db, this.#lease.accountId)
       const whole = Buffer.concat(pieces)
@@ -119,17 +175,22 @@ export class MessageStore {
     }
     const rest = pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
     if (spooledAs !== undefined && rest.length > 0) await appendSpool(pool, spooledAs, chunks, [rest])
+    const summary = summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES))
     return {
-      uidl: planned.uidl,
-      ordinal: planned.ordinal,
+      ...keyOf(planned),
       spooledAs,
       body: spooledAs === undefined ? [rest] : [],
       sizeBytes,
+      listedBytes: planned.sizeBytes,
       sha256: hash.digest(),
-      ...summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES)),
+      fingerprint: fingerprintOf(summary),
+      ...summary,
+      ...(planned.replacesHeaders === true && { replacesHeaders: true }),
     }
   }
 }
+
+const keyOf = ({ uidl, ordinal }: LedgerKey): LedgerKey => ({ uidl, ordinal })
 
 /** SQLSTATE classes 22 and 54: the database refuses these values, and would again; anything else is trouble of another kind. */
 function isAboutData(error: unknown): boolean {

@@ -14,6 +14,18 @@ import {
   type Fields,
 } from './account-fields.ts'
 
+const DEFAULTS = {
+  pollIntervalSeconds: 300,
+  pollIntervalMaxSeconds: null,
+  deleteAfterDays: null,
+  deleteAfterAck: false,
+  firstSync: 'all',
+  firstSyncDays: null,
+  maxSessionMessages: 5_000,
+  maxSessionBytes: 500 * 1024 * 1024,
+  maxMessageBytes: 150 * 1024 * 1024,
+}
+
 describe('an account', () => {
   test('as the manual has it is taken, and what was understood differently is said', () => {
     const [parsed] = read(
@@ -41,8 +53,7 @@ describe('an account', () => {
         scope: 'https://outlook.office365.com/.default',
         password: SECRET,
       },
-      pollIntervalSeconds: 60,
-      deleteAfterDays: 0,
+      maildrop: { ...DEFAULTS, pollIntervalSeconds: 60, deleteAfterDays: 0 },
       notes: ['pop3.security: port 995 speaks TLS from the first byte; "starttls" was stored as "tls"'],
     })
   })
@@ -61,8 +72,7 @@ describe('an account', () => {
       pop3: null,
       smtp: { host: 'mail.b.example', port: 465, security: 'tls', username: 'a@b.example' },
       auth: { type: 'password', password: SECRET },
-      pollIntervalSeconds: 300,
-      deleteAfterDays: null,
+      maildrop: DEFAULTS,
       notes: [],
     })
   })

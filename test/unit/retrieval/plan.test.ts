@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import type { LedgerEntry } from '../../../src/db/maildrops.ts'
-import { plan, type Caps, type Listed, type Plan } from '../../../src/retrieval/plan.ts'
+import type { Ledger, LedgerMark } from '../../../src/db/ledger.ts'
+import { capped, compareListing, divide, type Caps, type PlannedMessage } from '../../../src/retrieval/plan.ts'
 
-const NO_CAPS: Caps = { messages: 1_000, bytes: 1_000_000 }
-const STORED: LedgerEntry = { state: 'stored', retry: false, deletable: false }
+const MAX = 100_000
+
+interface Line {
+  readonly number: number
+  readonly uidl: string
+  readonly sizeBytes: number
+}
 
 /** 'a:10 b:20': message 1 has UIDL a and 10 bytes, and so on. */
-const listing = (text: string): Listed[] =>
+const listing = (text: string): Line[] =>
   text
     .split(' ')
     .filter(Boolean)
@@ -14,45 +19,80 @@ const listing = (text: string): Listed[] =>
       const [uidl = '', size] = part.split(':')
       return { number: index + 1, uidl, sizeBytes: Number(size) }
     })
-const ledger = (entries: Record<string, LedgerEntry>): Map<string, LedgerEntry> => new Map(Object.entries(entries))
-const retrieved = ({ retrieve }: Plan): string => retrieve.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`).join(' ')
+/** 'a' is (a, 1), 'a/2' the second message with that UIDL. */
+const ledger = (entries: Record<string, LedgerMark>): Ledger =>
+  new Map(Object.entries(entries).map(([key, mark]) => [key.replace('/', '\n'), mark]))
+const shown = (messages: readonly PlannedMessage[]): string =>
+  messages.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`).join(' ')
+
+function plan(lines: readonly Line[], known: Ledger) {
+  const compared = compareListing(lines, known)
+  const sizes = new Map(lines.map((line) => [line.number, line.sizeBytes]))
+  return { ...compared, ...divide(compared.wanted, sizes, MAX) }
+}
 
 describe('what is retrieved', () => {
-  test('is what the ledger does not know, the oldest first', () => {
+  test('is what the ledger does not know, the oldest first, in whatever order the server lists', () => {
     const shuffled = [listing('a:1 b:1 c:1 d:1')].flatMap(([a, b, c, d]) => [d, b, a, c]).filter((m) => m !== undefined)
-    expect(retrieved(plan(shuffled, ledger({ 'b 1': STORED }), NO_CAPS))).toBe('1=a/1 3=c/1 4=d/1')
+    expect(shown(plan(shuffled, ledger({ b: 'known' })).retrieve)).toBe('1=a/1 3=c/1 4=d/1')
   })
 
   test('is nothing of an empty maildrop', () => {
-    expect(plan([], new Map(), NO_CAPS)).toEqual({ retrieve: [], remove: [], gone: [], more: false })
+    expect(plan([], new Map())).toEqual({ wanted: [], retrieve: [], oversize: [], remove: [], gone: [] })
   })
 
-  test.each([
+  test.each<[string, Record<string, LedgerMark>, string]>([
     ['a:1 a:1 b:1 a:1', {}, '1=a/1 2=a/2 3=b/1 4=a/3'],
-    ['a:1 a:1', { 'a 1': STORED }, '2=a/2'],
-    ['a:1 a:1', { 'a 1': STORED, 'a 2': STORED }, ''],
-    ['a:1', { 'a 2': STORED }, '1=a/1'],
+    ['a:1 a:1', { a: 'known' }, '2=a/2'],
+    ['a:1 a:1', { a: 'known', 'a/2': 'known' }, ''],
+    ['a:1', { 'a/2': 'known' }, '1=a/1'],
   ])('of messages with equal UIDLs (%s, known %j) is each one', (text, known, expected) => {
-    expect(retrieved(plan(listing(text), ledger(known), NO_CAPS))).toBe(expected)
+    expect(shown(plan(listing(text), ledger(known)).retrieve)).toBe(expected)
   })
 
   test('tells a UIDL that ends in a number from the second of two equal ones', () => {
-    const odd: Listed[] = [{ number: 1, uidl: 'a 2', sizeBytes: 1 }]
-    expect(retrieved(plan(odd, ledger({ 'a 2': STORED }), NO_CAPS))).toBe('1=a 2/1')
+    const odd = [{ number: 1, uidl: 'a 2', sizeBytes: 1 }]
+    expect(shown(plan(odd, ledger({ 'a/2': 'known' })).retrieve)).toBe('1=a 2/1')
+    expect(shown(plan(odd, ledger({ 'a 2': 'known' })).retrieve)).toBe('')
   })
 
-  test('leaves what the ledger knows, but for what was skipped and is to be tried again', () => {
-    for (const state of ['stored', 'quarantined', 'delete_intent', 'skipped'] as const) {
-      for (const retry of [false, true]) {
-        const { retrieve } = plan(listing('a:1'), ledger({ 'a 1': { state, retry, deletable: false } }), NO_CAPS)
-        expect(retrieve).toEqual(retry ? [{ number: 1, uidl: 'a', ordinal: 1, sizeBytes: 1 }] : [])
-      }
-    }
+  test.each<[LedgerMark, boolean]>([
+    ['known', false],
+    ['intended', false],
+    ['deletable', false],
+    ['doomed', false],
+    ['listed', true],
+    ['retry', true],
+    ['oversize', true],
+  ])('of a message that is %s: %s', (mark, wanted) => {
+    expect(plan(listing('a:1'), ledger({ a: mark })).retrieve).toHaveLength(wanted ? 1 : 0)
   })
 
-  test('begins with what was never tried: what broke a session before does not stand before the others', () => {
-    const again: LedgerEntry = { state: 'skipped', retry: true, deletable: false }
-    expect(retrieved(plan(listing('bad:1 b:1 c:1'), ledger({ 'bad 1': again }), NO_CAPS))).toBe('2=b/1 3=c/1 1=bad/1')
+  test('begins with what is new, then what waits from before; what broke a session comes last', () => {
+    const known = ledger({ bad: 'retry', old: 'listed' })
+    expect(shown(plan(listing('bad:1 old:1 new:1'), known).retrieve)).toBe('3=new/1 2=old/1 1=bad/1')
+  })
+
+  test('is a message whose size the server does not tell as well', () => {
+    const { wanted } = compareListing([{ number: 3, uidl: 'c' }], new Map())
+    expect(divide(wanted, new Map(), MAX)).toEqual({
+      retrieve: [{ number: 3, uidl: 'c', ordinal: 1, sizeBytes: 0 }],
+      oversize: [],
+    })
+  })
+})
+
+describe('what is larger than the account allows', () => {
+  test('is named apart, once', () => {
+    const { retrieve, oversize } = plan(listing('a:1 big:100001 c:100000'), new Map())
+    expect([shown(retrieve), shown(oversize)]).toEqual(['1=a/1 3=c/1', '2=big/1'])
+    expect(plan(listing('big:100001'), ledger({ big: 'known' }))).toMatchObject({ retrieve: [], oversize: [] })
+  })
+
+  test('is retrieved when the account allows more, and its headers give way', () => {
+    const { retrieve } = plan(listing('big:100000'), ledger({ big: 'oversize' }))
+    expect(retrieve).toEqual([{ number: 1, uidl: 'big', ordinal: 1, sizeBytes: 100_000, replacesHeaders: true }])
+    expect(plan(listing('big:100001'), ledger({ big: 'oversize' }))).toMatchObject({ retrieve: [], oversize: [] })
   })
 })
 
@@ -66,30 +106,18 @@ describe('the caps of one session', () => {
     ['a:10 b:1000 c:10', { messages: 3, bytes: 100 }, '1=a/1 3=c/1', true],
     ['a:0 b:0', { messages: 0, bytes: 0 }, '1=a/1', true],
   ])('%s within %j: %s, more: %s', (text, caps, expected, more) => {
-    const result = plan(listing(text), new Map(), caps)
-    expect([retrieved(result), result.more]).toEqual([expected, more])
-  })
-
-  test('are not touched by what is known already', () => {
-    const result = plan(listing('a:500 b:500 c:10'), ledger({ 'a 1': STORED, 'b 1': STORED }), {
-      messages: 1,
-      bytes: 10,
-    })
-    expect([retrieved(result), result.more]).toEqual(['3=c/1', false])
+    const { now, ...rest } = capped(plan(listing(text), new Map()).retrieve, caps)
+    expect([shown(now), rest.more]).toEqual([expected, more])
   })
 
   test('let every message through in the end, a huge one as well', () => {
-    let known = new Map<string, LedgerEntry>()
+    const known = new Map<string, LedgerMark>()
     const maildrop = listing('a:10 huge:1000 b:10 huger:2000 c:10')
-    const caps: Caps = { messages: 2, bytes: 100 }
     let sessions = 0
     for (let more = true; more; sessions++) {
-      const result = plan(maildrop, known, caps)
-      expect(result.retrieve.length).toBeGreaterThan(0)
-      known = new Map([
-        ...known,
-        ...result.retrieve.map((m): [string, LedgerEntry] => [`${m.uidl} ${m.ordinal}`, STORED]),
-      ])
+      const result = capped(plan(maildrop, known).retrieve, { messages: 2, bytes: 100 })
+      expect(result.now.length).toBeGreaterThan(0)
+      for (const { uidl } of result.now) known.set(uidl, 'known')
       more = result.more
     }
     expect(known.size).toBe(5)
@@ -98,36 +126,23 @@ describe('the caps of one session', () => {
 })
 
 describe('what is removed from the server', () => {
-  const deletable = (state: LedgerEntry['state']): LedgerEntry => ({ state, retry: false, deletable: true })
-
   test('is what the policy allows, by its number in this session', () => {
-    const known = ledger({
-      'a 1': deletable('stored'),
-      'b 1': STORED,
-      'c 1': deletable('delete_intent'),
-      'c 2': STORED,
-      'x 1': deletable('stored'),
-    })
-    const { remove, retrieve } = plan(listing('a:1 b:1 c:1 c:1'), known, NO_CAPS)
+    const known = ledger({ a: 'deletable', b: 'known', c: 'doomed', 'c/2': 'known', x: 'deletable' })
+    const { remove, retrieve } = plan(listing('a:1 b:1 c:1 c:1'), known)
     expect(remove.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`)).toEqual(['1=a/1', '3=c/1'])
     expect(retrieve).toEqual([])
   })
 
   test('is never something that was not stored', () => {
-    const { remove } = plan(
-      listing('new:1 skipped:1'),
-      ledger({ 'skipped 1': { state: 'skipped', retry: true, deletable: false } }),
-      NO_CAPS,
-    )
-    expect(remove).toEqual([])
+    expect(plan(listing('new:1 skipped:1 wait:1'), ledger({ skipped: 'retry', wait: 'listed' })).remove).toEqual([])
   })
 })
 
-test('what we had meant to delete and the server no longer lists is gone; anything else that vanished is left alone', () => {
-  const intent: LedgerEntry = { state: 'delete_intent', retry: false, deletable: true }
-  const known = ledger({ 'a 1': intent, 'b 1': intent, 'with blank 2': intent, 'd 1': STORED })
-  expect(plan(listing('a:1'), known, NO_CAPS).gone).toEqual([
+test('whatever the ledger knows and the server no longer lists is gone', () => {
+  const known = ledger({ a: 'doomed', b: 'doomed', 'with blank/2': 'listed', d: 'known' })
+  expect(plan(listing('a:1'), known).gone).toEqual([
     { uidl: 'b', ordinal: 1 },
     { uidl: 'with blank', ordinal: 2 },
+    { uidl: 'd', ordinal: 1 },
   ])
 })

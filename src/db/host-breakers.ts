@@ -1,0 +1,117 @@
+// Breakers per POP3 host: where many accounts fail and none succeeds, one of them probes for all. What is remembered is the last
+// failure of each account; a success forgets it.
+
+import { sql } from 'kysely'
+import type { DbOrTx, Tx } from './database.ts'
+import type { HostTrouble } from './schema.ts'
+
+export const hostKey = ({ host, port }: { host: string; port: number }): string => `${host.toLowerCase()}:${port}`
+
+export interface HostBreaker {
+  readonly host: string
+  readonly kind: HostTrouble
+  readonly openedAt: Date
+  readonly openUntil: Date
+  /** Who has the probe. */
+  readonly probeAccountId: number | null
+  readonly probes: number
+  readonly flag: string
+  readonly evidence: string
+}
+
+/** Distinct accounts whose last session with this host failed like that since then. */
+export async function countHostFailures(db: DbOrTx, host: string, kind: HostTrouble, since: Date): Promise<number> {
+  const { rows } = await sql<{ n: number }>`
+    select count(*) as n from poststelle.host_failures where host = ${host} and kind = ${kind} and at >= ${since}`.execute(
+    db,
+  )
+  return rows[0]?.n ?? 0
+}
+
+/** Any account that had a good session with this host since then. */
+export async function hostHadSuccess(db: DbOrTx, host: string, since: Date): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    select exists (select from poststelle.accounts a join poststelle.account_health h on h.account_id = a.id and h.direction = 'receive'
+      where lower(a.pop3_host) || ':' || a.pop3_port = ${host} and h.last_ok_at >= ${since}) as found`.execute(db)
+  return rows[0]?.found ?? false
+}
+
+export async function noteHostFailure(
+  tx: Tx,
+  failure: { host: string; accountId: number; kind: HostTrouble; at: Date },
+): Promise<void> {
+  await sql`
+    insert into poststelle.host_failures (host, account_id, kind, at)
+    values (${failure.host}, ${failure.accountId}, ${failure.kind}, ${failure.at})
+    on conflict (host, account_id) do update set kind = excluded.kind, at = excluded.at`.execute(tx)
+}
+
+export async function openHostBreaker(tx: Tx, breaker: Omit<HostBreaker, 'probeAccountId'>): Promise<void> {
+  await sql`
+    insert into poststelle.host_breakers as b (host, kind, opened_at, open_until, probes, flag, evidence)
+    values (${breaker.host}, ${breaker.kind}, ${breaker.openedAt}, ${breaker.openUntil}, ${breaker.probes}, ${breaker.flag},
+      ${breaker.evidence})
+    on conflict (host) do update set kind = excluded.kind, open_until = excluded.open_until, probes = excluded.probes,
+      probe_account_id = null, flag = excluded.flag, evidence = excluded.evidence`.execute(tx)
+}
+
+export async function loadHostBreaker(db: DbOrTx, host: string): Promise<HostBreaker | undefined> {
+  const [found] = await breakersWhere(db, sql`host = ${host}`)
+  return found
+}
+
+/** Open breakers, the oldest first, with the number of accounts that wait for each host. */
+export async function listHostBreakers(db: DbOrTx): Promise<(HostBreaker & { readonly accounts: number })[]> {
+  const { rows } = await sql<{ host: string; n: number }>`
+    select b.host, count(*) as n from poststelle.host_breakers b join poststelle.accounts a
+      on lower(a.pop3_host) || ':' || a.pop3_port = b.host and a.enabled_receive group by 1`.execute(db)
+  const accounts = new Map(rows.map(({ host, n }) => [host, n]))
+  return (await breakersWhere(db, sql`true`)).map((one) => ({ ...one, accounts: accounts.get(one.host) ?? 0 }))
+}
+
+async function breakersWhere(db: DbOrTx, condition: ReturnType<typeof sql>): Promise<HostBreaker[]> {
+  const { rows } = await sql<{
+    host: string
+    kind: HostTrouble
+    opened_at: Date
+    open_until: Date
+    probe_account_id: number | null
+    probes: number
+    flag: string
+    evidence: string
+  }>`select * from poststelle.host_breakers where ${condition} order by opened_at`.execute(db)
+  return rows.map(({ opened_at, open_until, probe_account_id, ...row }) => ({
+    ...row,
+    openedAt: opened_at,
+    openUntil: open_until,
+    probeAccountId: probe_account_id,
+  }))
+}
+
+/** Where the breaker's time is over, one caller gets the probe, and keeps it from the others until `until`. */
+export async function takeProbe(db: DbOrTx, host: string, accountId: number, now: Date, until: Date): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update poststelle.host_breakers set open_until = ${until}, probe_account_id = ${accountId} where host = ${host} and open_until <= ${now}`.execute(
+    db,
+  )
+  return Boolean(numAffectedRows)
+}
+
+/** A session with the host went well. Returns whether its breaker was open: then the lanes that waited for it may go on. */
+export async function forgetHostFailure(tx: Tx, host: string, accountId: number): Promise<boolean> {
+  await sql`delete from poststelle.host_failures where host = ${host} and account_id = ${accountId}`.execute(tx)
+  const { numAffectedRows } = await sql`delete from poststelle.host_breakers where host = ${host}`.execute(tx)
+  return Boolean(numAffectedRows)
+}
+
+/** Lanes that only waited for the host are due again, spread over a minute; parked ones stay parked. */
+export async function wakeHostLanes(tx: Tx, host: string): Promise<void> {
+  await sql`
+    update poststelle.lanes l set due_at = now() + random() * interval '1 minute'
+    from poststelle.accounts a where a.id = l.account_id and l.lane = 'receive' and l.lease_token is null
+      and lower(a.pop3_host) || ':' || a.pop3_port = ${host} and l.due_at > now()
+      and exists (select from poststelle.maildrops d where d.account_id = a.id
+        and (d.last_poll_at is null or d.last_poll_at < now() - d.poll_interval_seconds * interval '1 second'))`.execute(
+    tx,
+  )
+}

@@ -1,0 +1,221 @@
+// The ledger: one row for every UIDL a maildrop has ever listed, and what became of it. Identity is (account, UIDL, ordinal among
+// equal UIDLs). Rows outlive their messages.
+
+import { sql } from 'kysely'
+import type { DbOrTx, Tx } from './database.ts'
+
+export interface LedgerKey {
+  readonly uidl: string
+  readonly ordinal: number
+}
+
+/** One text for (uidl, ordinal), for maps. A UIDL has no control characters. */
+export const ledgerKey = ({ uidl, ordinal }: LedgerKey): string => (ordinal === 1 ? uidl : `${uidl}\n${ordinal}`)
+
+export function parseLedgerKey(key: string): LedgerKey {
+  const end = key.indexOf('\n')
+  return end < 0 ? { uidl: key, ordinal: 1 } : { uidl: key.slice(0, end), ordinal: Number(key.slice(end + 1)) }
+}
+
+/**
+ * What a ledger row means for the session: 'known' nothing, 'listed' not retrieved yet, 'retry' to be tried again now, 'oversize'
+ * only its headers are here, and the account allows more now, 'deletable' the server's copy may go, 'doomed' DELE was sent or about to be, and may go again,
+ * 'intended' likewise, but the policy does not want it any more.
+ */
+export type LedgerMark = 'known' | 'listed' | 'retry' | 'oversize' | 'deletable' | 'doomed' | 'intended'
+
+const MARKS: Readonly<Record<string, LedgerMark>> = {
+  k: 'known',
+  l: 'listed',
+  r: 'retry',
+  o: 'oversize',
+  d: 'deletable',
+  D: 'doomed',
+  i: 'intended',
+}
+
+/** By ledgerKey: what is on the server as far as we know. */
+export type Ledger = ReadonlyMap<string, LedgerMark>
+
+/**
+ * The whole ledger of one account but for what is known to be gone. It comes as one text: a hundred thousand rows of their own
+ * would cost the driver more than everything else in the session.
+ */
+export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger> {
+  const { rows } = await sql<{ ledger: string | null }>`
+    select string_agg(case
+        when u.state = 'listed' then 'l'
+        when u.state in ('skipped', 'quarantined') then case
+          when u.oversize then case when u.size_bytes <= d.max_message_bytes then 'o' else 'k' end
+          when u.retry_at <= now() then 'r' else 'k' end
+        when ${MAY_GO} then case u.state when 'delete_intent' then 'D' else 'd' end
+        when u.state = 'delete_intent' then 'i'
+        else 'k' end || u.uidl || case u.ordinal when 1 then '' else E'\n' || u.ordinal end, E'\t') as ledger
+    from poststelle.maildrop_uidls u join poststelle.maildrops d on d.account_id = u.account_id
+    where u.account_id = ${accountId} and u.state not in ('deleted', 'vanished') and u.gone_at is null`.execute(db)
+  const ledger = new Map<string, LedgerMark>()
+  const text = rows[0]?.ledger ?? ''
+  for (let at = 0; at < text.length;) {
+    const tab = text.indexOf('\t', at)
+    const end = tab < 0 ? text.length : tab
+    ledger.set(text.slice(at + 1, end), MARKS[text.charAt(at)] ?? 'known')
+    at = end + 1
+  }
+  return ledger
+}
+
+/** The policy of the maildrop `d` allows the server's copy of `u` to go: old enough, and acknowledged where that is asked for. */
+export const MAY_GO = sql`u.state in ('stored', 'delete_intent') and (d.delete_after_days is not null or d.delete_after_ack)
+    and u.stored_at <= now() - coalesce(d.delete_after_days, 0) * interval '1 day'
+    and (not d.delete_after_ack or exists (select from poststelle.messages m where m.id = u.message_id and m.acknowledged_at is not null))`
+
+export interface ListedMessage extends LedgerKey {
+  readonly sizeBytes: number
+}
+
+const SLICE = 10_000
+
+/**
+ * Writes down that these were listed. What was thought gone is back. Returns the keys of those that need not be retrieved because
+ * their row says so already.
+ */
+export async function recordListed(
+  tx: Tx,
+  accountId: number,
+  messages: readonly ListedMessage[],
+): Promise<ReadonlySet<string>> {
+  const known = new Set<string>()
+  for (let at = 0; at < messages.length; at += SLICE) {
+    const slice = messages.slice(at, at + SLICE)
+    const { rows } = await sql<LedgerKey>`
+      with touched as (
+        insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes)
+        select ${accountId}, k.uidl, k.ordinal, 'listed', k.size_bytes
+        from unnest(${slice.map((m) => m.uidl)}::text[], ${slice.map((m) => m.ordinal)}::int[],
+          ${slice.map((m) => m.sizeBytes)}::bigint[]) k (uidl, ordinal, size_bytes)
+        on conflict (account_id, uidl, ordinal) do update set gone_at = null,
+          state = case u.state when 'vanished' then 'listed' else u.state end,
+          reason = case u.state when 'vanished' then null else u.reason end
+        where u.gone_at is not null or u.state = 'vanished'
+        returning u.uidl, u.ordinal, u.state
+      ) select uidl, ordinal from touched where state <> 'listed'`.execute(tx)
+    for (const row of rows) known.add(ledgerKey(row))
+  }
+  return known
+}
+
+/** A complete listing lacked these: what we had meant to delete is deleted, what was never retrieved has vanished. */
+export async function markGone(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
+  if (keys.length === 0) return
+  await sql`
+    update poststelle.maildrop_uidls u set
+      state = case u.state when 'delete_intent' then 'deleted' when 'listed' then 'vanished' else u.state end,
+      deleted_at = case u.state when 'delete_intent' then now() end,
+      gone_at = case u.state when 'delete_intent' then null else now() end
+    from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+      and u.state not in ('deleted', 'vanished') and u.gone_at is null`.execute(tx)
+}
+
+const keysOf = (keys: readonly LedgerKey[]) =>
+  sql`unnest(${keys.map((key) => key.uidl)}::text[], ${keys.map((key) => key.ordinal)}::int[]) k (uidl, ordinal)`
+
+const TRIED_OFTEN = 5
+const TRIED_VERY_OFTEN = 50
+
+/**
+ * A message that could not be retrieved or stored: one row with the reason; the others go on. It is tried again in the next
+ * sessions, after five times it is quarantined and tried hourly, later daily.
+ */
+export async function skipUidl(tx: DbOrTx, accountId: number, message: ListedMessage, reason: string): Promise<void> {
+  await sql`
+    insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes, reason, attempts, retry_at)
+    values (${accountId}, ${message.uidl}, ${message.ordinal}, 'skipped', ${message.sizeBytes}, ${reason.slice(0, 1_000)}, 1, now())
+    on conflict (account_id, uidl, ordinal) do update set attempts = u.attempts + 1, reason = excluded.reason,
+      state = case when u.attempts + 1 < ${TRIED_OFTEN} then 'skipped' else 'quarantined' end,
+      retry_at = now() + case when u.attempts + 1 < ${TRIED_OFTEN} then interval '0'
+        when u.attempts + 1 < ${TRIED_VERY_OFTEN} then interval '1 hour' else interval '1 day' end
+      where u.state in ('listed', 'skipped', 'quarantined', 'vanished')`.execute(tx)
+}
+
+/** Left on the server for a reason that does not go away by itself: never retrieved unless the reason is taken back. */
+export async function leaveUidls(
+  tx: DbOrTx,
+  accountId: number,
+  messages: readonly (LedgerKey & { readonly fingerprint?: Buffer })[],
+  reason: string,
+): Promise<void> {
+  if (messages.length === 0) return
+  await sql`
+    update poststelle.maildrop_uidls u set state = 'skipped', retry_at = null, reason = ${reason},
+      fingerprint = coalesce(k.fingerprint, u.fingerprint)
+    from unnest(${messages.map((m) => m.uidl)}::text[], ${messages.map((m) => m.ordinal)}::int[],
+      ${messages.map((m) => m.fingerprint ?? null)}::bytea[]) k (uidl, ordinal, fingerprint)
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state in ('listed', 'skipped', 'quarantined')`.execute(
+    tx,
+  )
+}
+
+/** Before DELE is sent: after a crash it is known which copies may have gone. */
+export async function intendDelete(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
+  await sql`
+    update poststelle.maildrop_uidls u set state = 'delete_intent' from ${keysOf(keys)}
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'stored'`.execute(tx)
+}
+
+/** Only after QUIT was answered +OK. */
+export async function markDeleted(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
+  if (keys.length === 0) return
+  await sql`
+    update poststelle.maildrop_uidls u set state = 'deleted', deleted_at = now(), gone_at = null from ${keysOf(keys)}
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+      and u.state in ('stored', 'delete_intent')`.execute(tx)
+}
+
+/**
+ * Which of these have their bytes here, undamaged: read back and hashed by the database. A message whose row was removed on
+ * purpose counts as whole; one whose bytes are missing or other than they were does not.
+ */
+export async function intactUidls(
+  db: DbOrTx,
+  accountId: number,
+  keys: readonly LedgerKey[],
+): Promise<ReadonlySet<string>> {
+  const { rows } = await sql<LedgerKey>`
+    select u.uidl, u.ordinal from poststelle.maildrop_uidls u join ${keysOf(keys)} on u.uidl = k.uidl and u.ordinal = k.ordinal
+      left join poststelle.messages m on m.id = u.message_id
+    where u.account_id = ${accountId} and (m.id is null or u.sha256 = (select sha256(string_agg(b.bytes, ''::bytea order by b.chunk))
+      from poststelle.message_bodies b where b.message_id = m.id))`.execute(db)
+  return new Set(rows.map(ledgerKey))
+}
+
+export interface LedgerNotes {
+  readonly oversize: number
+  /** Could not be retrieved or stored, time and again. */
+  readonly quarantined: number
+}
+
+/** What the operator should know of the ledger, on the server still. */
+export async function ledgerNotes(db: DbOrTx, accountId: number): Promise<LedgerNotes> {
+  const { rows } = await sql<LedgerNotes>`
+    select count(*) filter (where oversize) as oversize, count(*) filter (where state = 'quarantined') as quarantined
+    from poststelle.maildrop_uidls where account_id = ${accountId} and state in ('skipped', 'quarantined') and gone_at is null
+      and (oversize or state = 'quarantined')`.execute(db)
+  return rows[0] ?? { oversize: 0, quarantined: 0 }
+}
+
+/**
+ * How many messages with the same bytes are stored under UIDLs that are not in `listed`, by hash in hexadecimal digits: what a
+ * message without a UIDL is compared with.
+ */
+export async function storedHashes(
+  db: DbOrTx,
+  accountId: number,
+  listed: ReadonlySet<string>,
+): Promise<Map<string, number>> {
+  const { rows } = await sql<LedgerKey & { hash: string }>`
+    select uidl, ordinal, encode(sha256, 'hex') as hash from poststelle.maildrop_uidls
+    where account_id = ${accountId} and state in ('stored', 'delete_intent')`.execute(db)
+  const hashes = new Map<string, number>()
+  for (const row of rows) if (!listed.has(ledgerKey(row))) hashes.set(row.hash, (hashes.get(row.hash) ?? 0) + 1)
+  return hashes
+}

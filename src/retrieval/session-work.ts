@@ -1,0 +1,194 @@
+// What one session does once it is logged in: compare, guard, screen, retrieve, delete by policy, quit.
+
+import { HOUR_MS, MINUTE_MS } from '../base/clock.ts'
+import { Failure, isStopping } from '../base/failure.ts'
+import { ledgerKey, type LedgerKey } from '../db/ledger.ts'
+import type { Maildrop } from '../db/maildrops.ts'
+import { showsSlices } from '../oauth/provider-presets.ts'
+import type { PopSession } from '../pop3/session.ts'
+import { compare, type Compared } from './compare.ts'
+import { HashIdentity } from './hash-identity.ts'
+import { list } from './list.ts'
+import { capped, type PlannedMessage } from './plan.ts'
+import { removeFromServer, type Removable } from './remove.ts'
+import { cutoffOf, screen } from './screen.ts'
+import type { Received, SessionContext } from './session-context.ts'
+import { TooLarge } from './store-messages.ts'
+
+const LIST_AT_LEAST_MS = HOUR_MS
+/** After that a session ends in good order, with QUIT, and goes on in the next. */
+const TURN_MS = 3 * MINUTE_MS
+
+/** Throws Failure where the session ends before its work is done. */
+export async function receive(s: SessionContext): Promise<Received> {
+  const { session, maildrop, now } = s
+  const stat = await session.stat()
+  const asBefore: Received = {
+    loginDelaySeconds: maildrop.loginDelaySeconds,
+    listing: maildrop.listing,
+    firstSyncDoneAt: maildrop.firstSyncDoneAt,
+    hashIdentity: maildrop.hashIdentity,
+    guard: maildrop.guard,
+    deleted: 0,
+    more: false,
+    quiet: true,
+    slices: false,
+    damaged: [],
+  }
+  if (await looksUnchanged(session, maildrop, stat, now)) {
+    await session.quit()
+    return asBefore
+  }
+  const capabilities = await session.capabilities()
+  const loginDelaySeconds = Number(capabilities.get('LOGIN-DELAY')?.[0]) || 0
+  const slices = showsSlices(capabilities)
+  const scan = await list(session, stat)
+  const work = await compare(s, scan, { slices })
+  const first = maildrop.firstSyncDoneAt === null
+
+  const chosen = capped(work.retrieve, {
+    messages: maildrop.policy.maxSessionMessages,
+    bytes: maildrop.policy.maxSessionBytes,
+  })
+  const wanted = await screened(s, chosen.now, work)
+  await storeHeaders(s, work.oversize)
+  const identity = scan.nameless.length > 0 ? new HashIdentity(work.storedHashes) : undefined
+  const { stopped, ended, keysByHash } = await retrieve(s, wanted, scan.nameless, identity)
+  const more = chosen.more || stopped
+
+  const removable = ended ? [] : toRemove(s, work, wanted, keysByHash)
+  const { deleted, damaged, left } = await removeFromServer(s, removable)
+  const complete = !more && left === 0 && deleted === 0 && s.store.counts.skipped === 0 && damaged.length === 0
+  return {
+    ...asBefore,
+    loginDelaySeconds,
+    listing: complete ? { listedAt: now, ...stat, lastUidl: scan.lastUidl, digest: scan.digest } : undefined,
+    firstSyncDoneAt: first && !more ? now : maildrop.firstSyncDoneAt,
+    hashIdentity: scan.nameless.length > 0,
+    guard: more ? work.guard : null,
+    deleted,
+    more,
+    quiet: false,
+    slices,
+    damaged,
+  }
+}
+
+/** Number, size and newest UIDL are as they were: then a listing of thousands would tell nothing. Hourly it is asked for anyway. */
+async function looksUnchanged(
+  session: PopSession,
+  { listing, pending, guard, hashIdentity }: Maildrop,
+  stat: { count: number; sizeBytes: number },
+  now: Date,
+): Promise<boolean> {
+  if (!listing || pending || guard !== null) return false
+  if (now.getTime() - listing.listedAt.getTime() > LIST_AT_LEAST_MS) return false
+  if (stat.count !== listing.count || stat.sizeBytes !== listing.sizeBytes) return false
+  return stat.count === 0 || hashIdentity || (await session.uidlOf(stat.count)) === listing.lastUidl
+}
+
+/** Those that may be known under another UIDL, or may be too old to be wanted, are looked at before. */
+async function screened(
+  s: SessionContext,
+  chosen: readonly PlannedMessage[],
+  work: Compared,
+): Promise<PlannedMessage[]> {
+  const doubtful = chosen.filter(work.screen)
+  if (doubtful.length === 0) return [...chosen]
+  const cutoff = work.guard === 'adopt' || s.maildrop.firstSyncDoneAt === null ? cutoffOf(s.maildrop, s.now) : null
+  const { retrieve } = await screen(s.ctx, s.session, s.lease, doubtful, { twins: work.twins, cutoff })
+  return [...chosen.filter((message) => !work.screen(message)), ...retrieve].toSorted((a, b) => a.number - b.number)
+}
+
+/** What is larger than the account allows stays on the server; its headers say what it is. */
+async function storeHeaders(
+  { session, store, maildrop }: SessionContext,
+  oversize: readonly PlannedMessage[],
+): Promise<void> {
+  if (oversize.length === 0) return
+  const byNumber = new Map(oversize.map((message) => [message.number, message]))
+  for await (const top of session.tops([...byNumber.keys()], 0)) {
+    const message = byNumber.get(top.number)
+    if (!message) continue
+    if ('failure' in top) await store.skip(message, top.failure.evidence)
+    else await store.addHeaders(message, top.head, tooLarge(message.sizeBytes, maildrop))
+  }
+  await store.finish()
+}
+
+const tooLarge = (sizeBytes: number, { policy }: Maildrop): string =>
+  `larger than this account allows: ${sizeBytes} bytes, ${policy.maxMessageBytes} are allowed (max_message_bytes); only the headers are stored`
+
+interface Retrieved {
+  /** Before the end of the list. */
+  readonly stopped: boolean
+  /** The session is over: nothing can be asked any more. */
+  readonly ended: boolean
+  /** Of messages without a UIDL, by number. */
+  readonly keysByHash: ReadonlyMap<number, LedgerKey>
+}
+
+async function retrieve(
+  { session, store, signal, maildrop }: SessionContext,
+  wanted: readonly PlannedMessage[],
+  nameless: readonly number[],
+  identity: HashIdentity | undefined,
+): Promise<Retrieved> {
+  const keysByHash = new Map<number, LedgerKey>()
+  const byHash = nameless.map((number): PlannedMessage => ({ number, uidl: '', ordinal: 1, sizeBytes: 0 }))
+  const waiting = new Map([...wanted, ...byHash].map((message) => [message.number, message]))
+  const end = performance.now() + TURN_MS
+  let refusal: Failure | undefined
+  let reading: PlannedMessage | undefined
+  // without a UIDL there is nothing to remember a message by; it is met again in the next session
+  const giveUp = async (message: PlannedMessage, reason: string): Promise<void> =>
+    message.uidl === '' ? undefined : await store.skip(message, reason)
+  try {
+    for await (const message of session.retrieve([...waiting.keys()], (number) => waiting.get(number)?.sizeBytes)) {
+      const planned = waiting.get(message.number)
+      if (!planned) continue
+      reading = planned
+      if ('failure' in message) {
+        refusal = message.failure
+        await giveUp(planned, refusal.evidence)
+      } else if (planned.uidl === '' && identity) {
+        const key = await store.addByHash(planned, message.chunks, identity)
+        if (key) keysByHash.set(planned.number, key)
+      } else await store.add(planned, message.chunks)
+      waiting.delete(message.number)
+      if (performance.now() > end) break
+    }
+  } catch (error) {
+    if (error instanceof TooLarge && reading && reading.uidl !== '') {
+      // it goes on for nobody knows how long: this session ends here, and the next one leaves it where it is
+      session.close()
+      const sizeBytes = maildrop.policy.maxMessageBytes + 1
+      await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop))
+      await store.finish()
+      return { stopped: true, ended: true, keysByHash }
+    }
+    // the one that was being read may be what breaks the session: next time the others come first
+    const [broke] = waiting.values()
+    if (broke && error instanceof Failure && !isStopping(signal)) await giveUp(broke, error.evidence)
+    throw error
+  }
+  await store.finish()
+  // where every single message was refused, it is not the messages' fault
+  if (refusal && wanted.length > 1 && store.counts.stored === 0) throw refusal
+  return { stopped: waiting.size > 0, ended: false, keysByHash }
+}
+
+/** What the policy lets go: stored long enough, acknowledged, or stored just now. */
+function toRemove(
+  { maildrop, store }: SessionContext,
+  work: Compared,
+  wanted: readonly PlannedMessage[],
+  keysByHash: ReadonlyMap<number, LedgerKey>,
+): Removable[] {
+  const { deleteAfterDays, deleteAfterAck } = maildrop.policy
+  const atOnce = deleteAfterDays === 0 && !deleteAfterAck
+  const storedNow = (key: LedgerKey): boolean => atOnce && store.storedKeys.has(ledgerKey(key))
+  const hashed = [...keysByHash].map(([number, key]) => ({ number, ...key }))
+  const mayGo = (key: LedgerKey): boolean => ['deletable', 'doomed'].includes(work.ledger.get(ledgerKey(key)) ?? '')
+  return [...work.remove, ...wanted.filter(storedNow), ...hashed.filter((one) => storedNow(one) || mayGo(one))]
+}
