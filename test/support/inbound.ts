@@ -72,9 +72,7 @@ export async function openInbound(o: InboundOptions = {}): Promise<Inbound> {
       await pollMaildrop(house, await house.lease(id(name), 'receive'), AbortSignal.timeout(120_000)),
     async relist() {
       await sql`update poststelle.maildrops set listed_at = null, listed_digest = null`.execute(house.db)
-      await sql`update poststelle.maildrop_uidls set retry_at = now() where state = 'skipped' and retry_at is not null`.execute(
-        house.db,
-      )
+      await sql`update poststelle.maildrop_uidls set retry_at = now() where retry_at is not null`.execute(house.db)
     },
     ledger: async (name) =>
       (
