@@ -3,6 +3,7 @@
 
 import { Failure } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
+import type { Grant } from '../db/grants.ts'
 import type { Login } from '../net/net.ts'
 import type { CredentialContext } from './refresh.ts'
 import { resolveLogin } from './resolve.ts'
@@ -22,20 +23,24 @@ const TOKEN_MAY_BE_AT_FAULT = new Set([
   'unclassified',
 ])
 
-/** `open` connects up to the point where a login is possible. Throws Failure; a session that was not let in is closed. */
+/**
+ * `open` connects up to the point where a login is possible. `grant`: as it was read a moment ago. Throws Failure; a session that was
+ * not let in is closed.
+ */
 export async function openLoggedIn<S extends Session>(
   ctx: CredentialContext,
   account: Account,
   host: MailHost,
   open: () => Promise<S>,
+  grant?: Grant,
 ): Promise<S> {
-  const resolved = await resolveLogin(ctx, account, host)
+  const resolved = await resolveLogin(ctx, account, host, { known: grant })
   try {
     return await logIn(await open(), resolved.login)
   } catch (error) {
     if (!(error instanceof Failure) || !resolved.refreshable || !TOKEN_MAY_BE_AT_FAULT.has(error.flag)) throw error
   }
-  const renewed = await resolveLogin(ctx, account, host, { version: resolved.version })
+  const renewed = await resolveLogin(ctx, account, host, { refused: { version: resolved.version } })
   try {
     return await logIn(await open(), renewed.login)
   } catch (error) {

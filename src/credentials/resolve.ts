@@ -16,14 +16,17 @@ export interface Resolved {
   readonly refreshable: boolean
 }
 
-/** Throws Failure where the token endpoint refuses, or has refused and is not to be asked again yet. */
+/**
+ * Throws Failure where the token endpoint refuses, or has refused and is not to be asked again yet. `known`: the grant as it was
+ * read a moment ago.
+ */
 export async function resolveLogin(
   ctx: CredentialContext,
   account: Account,
   host: MailHost,
-  refused?: { version: number },
+  { refused, known }: { refused?: { version: number }; known?: Grant | undefined } = {},
 ): Promise<Resolved> {
-  const grant = await requireGrant(ctx, account.id)
+  const grant = known ?? (await requireGrant(ctx, account.id))
   if (!isOAuth(account)) {
     const { password = '' } = openCredential(ctx.vault, grant).current
     return {

@@ -49,9 +49,10 @@ const query = (db: DbOrTx) =>
     .selectAll('a')
     .select(['c.provider as client_provider', 'c.token_endpoint', 'c.client_id', 'c.client_secret_sealed'])
 
-type Row = Awaited<ReturnType<ReturnType<typeof query>['executeTakeFirstOrThrow']>>
+/** A row of accounts with that of its app registration. */
+export type AccountRow = Awaited<ReturnType<ReturnType<typeof query>['executeTakeFirstOrThrow']>>
 
-function toAccount(row: Row): Account {
+export function toAccount(row: AccountRow): Account {
   return {
     id: row.id,
     email: row.email,
@@ -74,7 +75,7 @@ function toHost(
   return host === null || port === null || security === null ? null : { host, port, security, username }
 }
 
-function toAuth(row: Row): AccountAuth {
+function toAuth(row: AccountRow): AccountAuth {
   if (row.oauth_client_id === null || row.oauth_flow === null || row.client_provider === null)
     return { type: 'password' }
   return {

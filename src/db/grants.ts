@@ -1,8 +1,8 @@
 // What opens a mailbox, as sealed text. Stored by compare-and-swap on `version`; never deleted by ourselves.
 
-import { sql } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 import type { Db, DbOrTx, Tx } from './database.ts'
-import type { StoredRefusal } from './schema.ts'
+import type { StoredRefusal, Tables } from './schema.ts'
 
 export interface Grant {
   readonly accountId: number
@@ -16,6 +16,19 @@ export interface Grant {
   readonly parkedUntil: Date | null
 }
 
+export type GrantRow = Selectable<Tables['grants']> & { readonly parked_until: Date | null }
+
+export const toGrant = (row: GrantRow): Grant => ({
+  accountId: row.account_id,
+  credentialSealed: row.credential_sealed,
+  accessTokenSealed: row.access_token_sealed,
+  accessExpiresAt: row.access_expires_at,
+  refreshedAt: row.refreshed_at,
+  version: row.version,
+  refusal: row.refusal,
+  parkedUntil: row.parked_until,
+})
+
 export async function loadGrant(db: DbOrTx, accountId: number): Promise<Grant | undefined> {
   const row = await db
     .selectFrom('grants as g')
@@ -24,18 +37,7 @@ export async function loadGrant(db: DbOrTx, accountId: number): Promise<Grant | 
     .select('l.parked_until')
     .where('g.account_id', '=', accountId)
     .executeTakeFirst()
-  return (
-    row && {
-      accountId: row.account_id,
-      credentialSealed: row.credential_sealed,
-      accessTokenSealed: row.access_token_sealed,
-      accessExpiresAt: row.access_expires_at,
-      refreshedAt: row.refreshed_at,
-      version: row.version,
-      refusal: row.refusal,
-      parkedUntil: row.parked_until,
-    }
-  )
+  return row && toGrant(row)
 }
 
 /** Replaces the credential as the operator gave it: a token made from the old one is forgotten. */

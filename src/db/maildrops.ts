@@ -1,10 +1,10 @@
 // Maildrops: the policies of each, how it looked when it was last listed, and what the renumbering guard found.
 
-import { sql } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 import type { DbOrTx, Tx } from './database.ts'
 import type { Lease } from './lanes.ts'
 import { MAY_GO } from './ledger.ts'
-import type { GuardFigures, GuardState } from './schema.ts'
+import type { GuardFigures, GuardState, Tables } from './schema.ts'
 
 /** What the operator chose; the fields of the account file. */
 export interface MaildropPolicy {
@@ -50,13 +50,14 @@ export interface Listing {
   readonly digest: Buffer | null
 }
 
-const PENDING = sql<boolean>`exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.gone_at is null
+/** For a maildrop `d`: whether something is left to do. */
+export const PENDING = sql<boolean>`exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.gone_at is null
     and (u.state in ('listed', 'delete_intent') or u.state in ('skipped', 'quarantined') and (u.retry_at <= now()
       or u.oversize and u.size_bytes <= d.max_message_bytes)))
   or (d.delete_after_days is not null or d.delete_after_ack)
     and exists (select from poststelle.maildrop_uidls u where u.account_id = d.account_id and u.gone_at is null and ${MAY_GO})`
 
-const HOST_TROUBLE = sql<boolean>`exists (select from poststelle.host_failures f where f.account_id = d.account_id)
+export const HOST_TROUBLE = sql<boolean>`exists (select from poststelle.host_failures f where f.account_id = d.account_id)
   or exists (select from poststelle.host_breakers b join poststelle.accounts a on a.id = d.account_id
     where b.host = lower(a.pop3_host) || ':' || a.pop3_port)`
 
@@ -67,7 +68,15 @@ export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maild
     .select([PENDING.as('pending'), HOST_TROUBLE.as('host_trouble')])
     .where('account_id', '=', accountId)
     .executeTakeFirst()
-  if (!row) return undefined
+  return row && toMaildrop(row)
+}
+
+export type MaildropRow = Selectable<Tables['maildrops']> & {
+  readonly pending: boolean
+  readonly host_trouble: boolean
+}
+
+export function toMaildrop(row: MaildropRow): Maildrop {
   const { listed_at, listed_count, listed_size_bytes, listed_last_uidl, listed_digest } = row
   return {
     policy: {

@@ -30,14 +30,18 @@ const refreshToken: LaneJobKind = {
   },
 }
 
+const POLLS_AT_ONCE = 32
+/** Of these, sessions with one host. */
+export const POLLS_PER_HOST = 24
+
 const pollMaildropJob: LaneJobKind = {
   queue: 'maildrop-poll',
   lane: 'receive',
-  concurrency: 16,
+  concurrency: POLLS_AT_ONCE,
   deadlineMs: 15 * MINUTE_MS,
   run: async (ctx, lease, signal) => {
     const { stored, skipped, deleted, failure, waitsForHost } = await pollMaildrop(ctx, lease, signal)
-    if (waitsForHost) return 'waits for the breaker of its host'
+    if (waitsForHost) return 'waits for its host'
     return failure ? failure.flag : `stored ${stored}, skipped ${skipped}, deleted ${deleted}`
   },
 }

@@ -1,18 +1,21 @@
 // One poll of one maildrop, under the lease of its receive lane: pass the host's breaker, log in, do the session's work, settle.
 // Points of no return: the commit of a batch (only then may its messages be deleted) and QUIT (only its +OK deletes).
 
+import { jitter } from '../base/backoff.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
-import { loadAccount, type Account } from '../db/accounts.ts'
+import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { hostKey } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
-import { loadMaildrop, savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
+import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
+import { loadReceiving } from '../db/receiving.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
+import type { HostSlots } from './host-slots.ts'
 import { passHost, recordHostFailure, recordHostSuccess } from './host-breaker.ts'
 import { nextPoll } from './interval.ts'
 import { notesOf } from './notes.ts'
@@ -22,6 +25,8 @@ import { MessageStore, type StoreCounts } from './store-messages.ts'
 
 export interface PollContext extends CredentialContext {
   readonly database: Database
+  /** Of a process that polls many maildrops at once. */
+  readonly hostSlots?: HostSlots
 }
 
 export interface PollResult extends StoreCounts {
@@ -29,7 +34,7 @@ export interface PollResult extends StoreCounts {
   /** The session was capped: the maildrop holds more. */
   readonly more: boolean
   readonly failure?: Failure
-  /** The host's breaker is open: nobody was asked. */
+  /** The host's breaker is open, or it has as many sessions as it may: nobody was asked. */
   readonly waitsForHost?: boolean
 }
 
@@ -37,6 +42,9 @@ export interface PollOptions {
   /** The operator asked for it: the host's breaker does not stop it. */
   readonly forced?: boolean
 }
+
+/** Where the host has as many sessions as it may. */
+const SLOT_WAIT_MS = 4 * SECOND_MS
 
 const NOTHING: PollResult = { stored: 0, skipped: 0, suppressed: 0, deleted: 0, more: false }
 
@@ -47,13 +55,14 @@ export async function pollMaildrop(
   signal: AbortSignal,
   options: PollOptions = {},
 ): Promise<PollResult> {
-  const account = await loadAccount(ctx.db, lease.accountId)
-  const maildrop = await loadMaildrop(ctx.db, lease.accountId)
-  if (!account?.pop3 || !maildrop) {
+  const known = await loadReceiving(ctx.database, lease.accountId)
+  if (!known?.account.pop3) {
     await releaseLane(ctx.db, lease, null)
     return NOTHING
   }
-  const host = hostKey(account.pop3)
+  const { account, maildrop, grant } = known
+  const { pop3 } = known.account
+  const host = hostKey(pop3)
   if (maildrop.hostTrouble && !options.forced) {
     const gate = await passHost(ctx.db, host, account.id, ctx.clock.now())
     if (!gate.open) {
@@ -61,10 +70,16 @@ export async function pollMaildrop(
       return { ...NOTHING, waitsForHost: true }
     }
   }
+  const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host) : () => undefined
+  if (!freeSlot) {
+    await releaseLane(ctx.db, lease, later(ctx.clock.now(), jitter(SLOT_WAIT_MS, 0.5, Math.random())))
+    return { ...NOTHING, waitsForHost: true }
+  }
   const store = new MessageStore(ctx.database, lease, maildrop.policy)
   try {
-    const target = { ...account.pop3, provider: account.provider }
-    const session = await openLoggedIn(ctx, account, account.pop3, () => PopSession.open(ctx.net, target, { signal }))
+    const target = { ...pop3, provider: account.provider }
+    const open = () => PopSession.open(ctx.net, target, { signal })
+    const session = await openLoggedIn(ctx, account, pop3, open, grant)
     try {
       const done = await receive({ ctx, session, lease, maildrop, store, signal, now: ctx.clock.now() })
       await settleOk(ctx, lease, { account, maildrop, host }, store, done)
@@ -86,6 +101,8 @@ export async function pollMaildrop(
       'poll failed',
     )
     return { ...NOTHING, ...store.counts, failure: error }
+  } finally {
+    freeSlot()
   }
 }
 

@@ -13,7 +13,7 @@ import type { HashIdentity } from './hash-identity.ts'
 import type { PlannedMessage } from './plan.ts'
 
 const BATCH_MESSAGES = 250
-const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_BYTES = 2 * 1024 * 1024
 const BATCH_MS = 1_000
 const SPOOL_ABOVE_BYTES = 1024 * 1024
 

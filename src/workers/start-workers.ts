@@ -6,9 +6,10 @@ import { Stopping } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
-import { LANE_JOBS } from '../jobs/lane-jobs.ts'
+import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import type { Net } from '../net/net.ts'
+import { HostSlots } from '../retrieval/host-slots.ts'
 import type { Vault } from '../secrets/vault.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { runWorker, type RunningWorker } from './run-worker.ts'
@@ -57,6 +58,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     clock: o.clock,
     log: o.log,
     workerId: session.workerId,
+    hostSlots: new HostSlots(POLLS_PER_HOST),
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
