@@ -73,11 +73,15 @@ export async function openCrashRig(o: CrashRigOptions): Promise<CrashRig> {
     },
     async noticeDeath() {
       await sql`update poststelle.workers set seen_at = now() - interval '1 minute'`.execute(db)
+      // a job that went down with it is not waited for
+      await sql`update poststelle.lanes set dispatched_until = now() where dispatched_until > now()`.execute(db)
       await sql`select pg_notify('poststelle_bell', '')`.execute(db)
     },
     async pollAll() {
       await sql`update poststelle.maildrops set listed_at = null, listed_digest = null`.execute(db)
-      await sql`update poststelle.lanes set due_at = now(), parked_until = null where lane = 'receive'`.execute(db)
+      await sql`update poststelle.lanes set due_at = now(), parked_until = null, dispatched_until = null where lane = 'receive'`.execute(
+        db,
+      )
     },
     async until(doing, condition) {
       const end = performance.now() + LIMIT_MS
@@ -87,7 +91,10 @@ export async function openCrashRig(o: CrashRigOptions): Promise<CrashRig> {
       }
     },
     async close() {
-      for (const worker of workers) worker.child.kill('SIGTERM')
+      for (const { child } of workers) {
+        child.kill('SIGCONT') // where it was made to stand still
+        child.kill('SIGTERM')
+      }
       const ends = await Promise.all(workers.map((worker) => worker.ended()))
       await database.drop()
       removeFolder(folder)

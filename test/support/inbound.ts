@@ -30,17 +30,17 @@ export interface Inbound {
   readonly box: Popbox
   readonly house: TestHouse
   readonly user: string
-  id(user?: string): number
+  readonly id: (user?: string) => number
   /** One session, due or not. */
-  poll(user?: string): Promise<PollResult>
+  readonly poll: (user?: string) => Promise<PollResult>
   /** The next session lists the maildrop whole, however it looks, and tries again what was skipped. */
-  relist(): Promise<void>
-  ledger(user?: string): Promise<LedgerRow[]>
-  flags(user?: string): Promise<OpenFlag[]>
+  readonly relist: () => Promise<void>
+  readonly ledger: (user?: string) => Promise<LedgerRow[]>
+  readonly flags: (user?: string) => Promise<OpenFlag[]>
   /** When the account's next session may begin. */
-  nextAt(user?: string): Promise<Date>
-  inspect(): Promise<Findings>
-  close(): Promise<void>
+  readonly nextAt: (user?: string) => Promise<Date>
+  readonly inspect: () => Promise<Findings>
+  readonly close: () => Promise<void>
 }
 
 export interface InboundOptions extends BoxOptions {

@@ -4,7 +4,7 @@
 import { sql } from 'kysely'
 import { openCrashRig, type CrashRig } from './crash.ts'
 import { sampleMessage } from './mail-world.ts'
-import { inspect, type Findings } from './oracle.ts'
+import { inspect, type Findings, type Truth } from './oracle.ts'
 import { startPopbox, type BoxEvent, type Popbox, type Twist } from './popbox.ts'
 
 export interface KillPoint {
@@ -56,7 +56,7 @@ export async function killAt(plan: KillPlan): Promise<KillOutcome> {
       await rig.start()
       if (timed) recoverySeconds = await untilLogin(box, rig, killedAt)
     }
-    await settle(box, rig)
+    await settle(rig, () => deliveredTo(box))
     const findings = await inspect(rig.database.db, truths(box))
     return { ...findings, kills: rig.kills, recoverySeconds, sentAgain: sentAgain(box) }
   } finally {
@@ -70,7 +70,7 @@ export function fill(box: Popbox, user: string, count: number): void {
   for (let n = 1; n <= count; n++) maildrop.add(sampleMessage(user, maildrop.delivered.length + 1, 500 + (n % 7) * 600))
 }
 
-export const truths = (box: Popbox) =>
+export const truths = (box: Popbox): Truth[] =>
   [...box.maildrops.values()].map(({ user, delivered, messages, deleted }) => ({
     email: user,
     delivered: delivered.map(({ sha256 }) => sha256),
@@ -85,6 +85,9 @@ async function untilLogin(box: Popbox, rig: CrashRig, since: number): Promise<nu
   )
   return (Date.now() - since) / 1000
 }
+
+export const deliveredTo = (box: Popbox): number =>
+  [...box.maildrops.values()].reduce((sum, { delivered }) => sum + delivered.length, 0)
 
 /** Kills at the point, at the n-th time a session passes it; n is different every time. */
 async function strike(box: Popbox, rig: CrashRig, point: KillPoint): Promise<void> {
@@ -113,7 +116,7 @@ const deletesSomething = (box: Popbox, { session }: BoxEvent): boolean =>
   box.seen.commands.some((command) => command.session === session && command.line.startsWith('DELE'))
 
 /** Everything stored and, by the accounts' policy, deleted; then every maildrop is listed once more. */
-export async function settle(box: Popbox, rig: CrashRig): Promise<void> {
+export async function settle(rig: CrashRig, delivered: () => number): Promise<void> {
   const { db } = rig.database
   const open = async (): Promise<string> => {
     const { rows } = await sql<{ stored: number; leased: number; open: number }>`select
@@ -121,10 +124,9 @@ export async function settle(box: Popbox, rig: CrashRig): Promise<void> {
       (select count(*) from poststelle.lanes where lease_token is not null) as leased,
       (select count(*) from poststelle.maildrop_uidls where state in ('listed', 'delete_intent')) as open`.execute(db)
     const { stored = 0, leased = 0, open: begun = 0 } = rows[0] ?? {}
-    const delivered = truths(box).reduce((sum, truth) => sum + truth.delivered.length, 0)
-    return stored >= delivered && leased === 0 && begun === 0
+    return stored >= delivered() && leased === 0 && begun === 0
       ? ''
-      : `${stored} of ${delivered} stored, ${leased} leases, ${begun} open rows`
+      : `${stored} of ${delivered()} stored, ${leased} leases, ${begun} open rows`
   }
   let said = ''
   const quiet = async (): Promise<boolean> => (said = await open()) === ''
@@ -147,5 +149,5 @@ export async function settle(box: Popbox, rig: CrashRig): Promise<void> {
 function sentAgain(box: Popbox): number {
   let times = 0
   for (const { line } of box.seen.commands) times += line.startsWith('RETR') ? 1 : 0
-  return times - truths(box).reduce((sum, truth) => sum + truth.delivered.length, 0)
+  return times - deliveredTo(box)
 }

@@ -90,7 +90,7 @@ row(
       for (const segmentBytes of sizes) {
         // byte by byte, the long ones would only take long
         const edges = (segmentBytes ?? 1_000) < 1_000 ? EDGES.filter((text) => text.length < 1_000) : EDGES
-        for (const text of edges) box.maildrop(user).add(Buffer.from(`${text}`, 'latin1'))
+        for (const text of edges) box.maildrop(user).add(Buffer.from(text, 'latin1'))
         for (const text of edges) box.maildrop(user).add(Buffer.from(`X-Nr: ${served++}\r\n${text}`, 'latin1'))
         proxy.set(segmentBytes === undefined ? {} : { down: { segmentBytes } })
         await poll()
