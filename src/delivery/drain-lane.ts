@@ -16,6 +16,7 @@ import {
   settleAttempt,
   type ClaimedMessage,
 } from '../db/outbound.ts'
+import { isRefusedLogin } from '../failures/refused-login.ts'
 import { recordFailure, recordOk } from '../health/record.ts'
 import { AddressError } from '../smtp/envelope.ts'
 import { Submission, UncertainOutcome } from '../smtp/submission.ts'
@@ -66,7 +67,7 @@ async function settle(
     if (succeeded) await recordOk(tx, lease.accountId, 'send', now)
     // a refusal by the token endpoint was recorded when it came
     if (failure && failure.stage !== 'token') {
-      await recordFailure(tx, lease.accountId, 'send', failure, { atLogin: failure.step === 'auth', now })
+      await recordFailure(tx, lease.accountId, 'send', failure, { atLogin: isRefusedLogin(failure), now })
     }
     const dueAt = await nextDueAt(tx, lease.accountId)
     const rest = later(now, TOKEN_REST_MS)

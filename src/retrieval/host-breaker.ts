@@ -17,6 +17,7 @@ import {
   type HostBreaker,
 } from '../db/host-breakers.ts'
 import type { HostTrouble } from '../db/schema.ts'
+import { isRefusedLogin } from '../failures/refused-login.ts'
 import { isPassing } from '../health/transition.ts'
 
 const PROBE_MS = 2 * MINUTE_MS
@@ -29,9 +30,11 @@ const NETWORK_MAX_MS = 15 * MINUTE_MS
 const WAY_TO_THE_HOST = new Set(['connect', 'greeting', 'tls'])
 
 /** What a failed session says of the host; undefined: nothing, it concerns the account or a message. */
-export function hostTroubleOf({ step, verdict }: Failure): HostTrouble | undefined {
-  if (step === 'auth') return isPassing(verdict) ? 'network' : 'login'
-  return WAY_TO_THE_HOST.has(step) && verdict.scope !== 'account' ? 'network' : undefined
+export function hostTroubleOf(failure: Failure): HostTrouble | undefined {
+  if (isRefusedLogin(failure)) return 'login'
+  const { step, verdict } = failure
+  const onTheWay = step === 'auth' ? isPassing(verdict) : WAY_TO_THE_HOST.has(step)
+  return onTheWay && verdict.scope !== 'account' ? 'network' : undefined
 }
 
 export const breakerDelayMs = (kind: HostTrouble, probes: number): number =>

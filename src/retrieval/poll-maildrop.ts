@@ -12,6 +12,7 @@ import { hostKey } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
+import { isRefusedLogin } from '../failures/refused-login.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
@@ -152,7 +153,7 @@ async function settleFailed(ctx: PollContext, lease: Lease, host: string, failur
     const parkedUntil =
       failure.stage === 'token'
         ? null
-        : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: failure.step === 'auth', now })
+        : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: isRefusedLogin(failure), now })
     if (failure.stage === 'pop3') await recordHostFailure(tx, host, lease.accountId, failure, now)
     await releaseLane(tx, lease, parkedUntil ?? later(now, 60 * SECOND_MS))
   })
