@@ -21,7 +21,7 @@ function main([part, ...rest]) {
     FAULTS_FULL: '1',
     FAULTS_FIGURES: file,
   }
-  const where = part && !part.startsWith('-') ? [`test/faults/${part}`] : part ? [part] : []
+  const where = part ? [part.startsWith('-') ? part : `test/faults/${part}`] : []
   try {
     const { status } = spawnSync(join(bin, 'vitest'), ['run', '--project', 'faults', ...where, ...rest], {
       cwd: repo,
@@ -36,7 +36,7 @@ function main([part, ...rest]) {
 }
 
 function printTable(rows) {
-  const order = ({ id }) => `${id.replace(/\d.*/, '')}${id.replace(/\D/g, '').padStart(3, '0')}`
+  const order = ({ id }) => `${id.replace(/\d.*/, '')}${id.replace(/\D/g, '').padStart(3, '0')}${id}`
   rows.sort((a, b) => order(a).localeCompare(order(b)))
   console.log('\nrow   figure')
   for (const { id, sentence, figure } of rows) console.log(`${id.padEnd(4)}  ${figure}\n      ${sentence}`)
