@@ -1,5 +1,8 @@
 -- What the business application reads of received mail. docs/sql.md explains every column; these names are a contract.
 
+-- what an application has still to do: few among many, and asked for again and again
+create index messages_unacknowledged on poststelle.messages (id) where acknowledged_at is null;
+
 -- columns are only added behind the others
 create or replace view poststelle.inbox as
   select m.id, a.email as account, m.account_id, m.received_at, m.date_at, m.from_address, m.from_name, m.to_addresses, m.subject,

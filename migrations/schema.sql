@@ -841,6 +841,7 @@ CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (s
 CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
+CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHERE (acknowledged_at IS NULL);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
 CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));

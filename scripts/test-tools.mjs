@@ -1,4 +1,4 @@
-// The servers the tests run against, and whether this machine has them. As root on Debian the missing ones are
+// The servers and other programs the tests run against, and whether this machine has them. As root on Debian the missing ones are
 // installed; anybody else is told what is missing and the command that brings it.
 
 import { spawnSync } from 'node:child_process'
@@ -26,6 +26,10 @@ const TOOLS = [
   { tool: 'pg_dump', debian: 'postgresql', found: () => postgresFolder('pg_dump') !== undefined },
   { tool: 'docker-compose', debian: 'docker-compose', found: () => onPath('docker-compose') },
   { tool: 'openssl', debian: 'openssl', found: () => onPath('openssl') },
+  { tool: 'mpop', debian: 'mpop', found: () => onPath('mpop') },
+  { tool: 'getmail', debian: 'getmail6', found: () => onPath('getmail') },
+  { tool: 'fetchmail', debian: 'fetchmail', found: () => onPath('fetchmail') },
+  { tool: 'python3', debian: 'python3', found: () => onPath('python3') },
 ]
 
 /** Exit code: 0 when everything is there, after installing it if need be and possible. */

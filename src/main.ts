@@ -1,5 +1,6 @@
 // The entry of every command: wires the real terminal to the program and turns its outcome into an exit code.
 
+import { once } from 'node:events'
 import { createLogger } from './base/logger.ts'
 import { readConfig } from './base/config.ts'
 import type { Terminal } from './cli/installation.ts'
@@ -14,7 +15,11 @@ const terminal: Terminal = {
   get columns() {
     return process.stdout.columns || 120 // 0: a terminal that does not know its size
   },
+  errIsTTY: process.stderr.isTTY ?? false,
   out: (text) => void process.stdout.write(text),
+  write: async (bytes) => {
+    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
+  },
   err: (text) => void process.stderr.write(text),
   abort: (sentence) => {
     process.stderr.write(`poststelle: ${sentence}\n`)

@@ -8,6 +8,7 @@ import { parseAccounts } from '../accounts/settings.ts'
 import { errorCode, UserError } from '../base/failure.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
 import { addLedgerCommands } from './account-ledger.ts'
+import { addAdoptSeenCommand } from './adopt-seen.ts'
 import { asWorker } from './as-worker.ts'
 import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
@@ -50,6 +51,7 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
         )
       }),
     )
+  addAdoptSeenCommand(account, ctx)
   account
     .command('poll')
     .argument('<account>', 'id or e-mail address')

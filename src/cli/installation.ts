@@ -36,7 +36,10 @@ export interface Service {
 export interface Terminal {
   readonly isTTY: boolean
   readonly columns: number
+  readonly errIsTTY: boolean
   out(text: string): void
+  /** Bytes to standard output; resolves when the reader may be given more. */
+  write(bytes: Buffer): Promise<void>
   err(text: string): void
   /** Says why and ends the process at once: there is nothing left to settle. */
   abort(sentence: string): never

@@ -6,6 +6,7 @@ import { errorText, UserError } from '../base/failure.ts'
 import { addAccountCommands } from './account.ts'
 import { addClassifyCommand } from './classify.ts'
 import { addDemoCommand } from './demo.ts'
+import { addInboxCommands } from './inbox.ts'
 import type { CommandContext } from './installation.ts'
 import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
@@ -25,6 +26,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addDemoCommand(program, ctx)
   addMigrateCommand(program, ctx)
   addAccountCommands(program, ctx)
+  addInboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
   addClassifyCommand(program, ctx)

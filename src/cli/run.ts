@@ -2,6 +2,7 @@
 
 import { silentLogger } from '../base/logger.ts'
 import type { CommandContext, Installation } from './installation.ts'
+import { printableJson } from './printable.ts'
 
 export interface JsonOption {
   readonly json?: boolean
@@ -25,7 +26,7 @@ export async function withInstallation<T>(
 }
 
 export function answer(ctx: CommandContext, options: JsonOption, value: unknown, text: () => string): void {
-  ctx.terminal.out(options.json ? `${JSON.stringify(value)}\n` : text())
+  ctx.terminal.out(options.json ? `${printableJson(value)}\n` : text())
 }
 
 /** Columns as wide as their widest cell; the last one is cut at `width`. */

@@ -97,6 +97,17 @@ export async function claimLane(
   return rows.length > 0 ? { ...lane, token } : undefined
 }
 
+/** When the lane is due next; null where nothing is to be done. */
+export async function laneDueAt(db: Db, { accountId, lane }: Lane): Promise<Date | null> {
+  const row = await db
+    .selectFrom('lanes')
+    .select('due_at')
+    .where('account_id', '=', accountId)
+    .where('lane', '=', lane)
+    .executeTakeFirst()
+  return row?.due_at ?? null
+}
+
 const leaseHeld = (lease: Lease) => sql`
   select from poststelle.lanes where account_id = ${lease.accountId} and lane = ${lease.lane}
     and lease_token = ${lease.token} and lease_until > now() for update`

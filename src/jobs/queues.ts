@@ -76,9 +76,15 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
       return queue as unknown as LaneQueue
     },
     worker: (name, processor, { concurrency }) => {
-      const settings = { ...workerTimes, concurrency, connection }
+      const settings = { ...workerTimes, concurrency, connection, autorun: false }
       const worker = new Worker<LaneJob, string>(name, processor, settings)
       worker.on('error', onError)
+      // whether the connection is ready is asked once and remembered: a worker that ran on a "no" would ask for jobs without pause, and
+      // nothing else of the process would have its turn. One that never ran is replaced by the watchdog.
+      void worker
+        .waitUntilReady()
+        .then(() => worker.run())
+        .catch(onError)
       open.add(worker)
       worker.once('closed', () => open.delete(worker))
       return worker as unknown as LaneWorker

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { removeFolder, tempFolder } from '../support/child.ts'
@@ -10,6 +11,7 @@ import { passwordAccount } from '../support/house.ts'
 import { sampleMessage, startMailWorld, type MailWorld } from '../support/mail-world.ts'
 
 const KEY = `k1:${randomBytes(32).toString('base64')}`
+const BIN = resolve(import.meta.dirname, '../../bin/poststelle')
 const SECRET = /canary|correct-horse|[A-Za-z0-9+/]{43}=/
 
 describe('the command', () => {
@@ -80,9 +82,27 @@ describe('the command', () => {
       account: 'oauth1@example.test',
       stored: 1,
       skipped: 0,
+      suppressed: 0,
       deleted: 0,
       more: false,
     })
+  })
+
+  test('what was fetched is listed, shown, and comes out of a pipe byte for byte', async () => {
+    const [message] = world.dovecot.stored('oauth1@example.test')
+    const { out } = await run(['inbox', 'list', '--json'])
+    const { messages } = JSON.parse(out) as { messages: { id: number; subject: string }[] }
+    expect(messages).toMatchObject([{ account: 'oauth1@example.test', subject: expect.stringMatching(/^Nachricht 1/) }])
+    const id = String(messages[0]?.id)
+    expect((await run(['inbox', 'show', id])).out).toContain('absender@example.test')
+    const target = join(folder, 'export')
+    expect((await run(['inbox', 'export', '--format', 'eml', '--output', target])).out).toContain('1 message in')
+    const piped = execFileSync('sh', ['-c', '"$0" inbox show "$1" --raw | sha256sum', BIN, id], {
+      env: { PATH: process.env.PATH, ...env },
+      encoding: 'utf8',
+    })
+    const exported = createHash('sha256').update(readFileSync(join(target, `${id}.eml`)))
+    expect([piped.split(' ')[0], exported.digest('hex')]).toEqual([message?.sha256, message?.sha256])
   })
 
   test('send accepts a message once per idempotency key, and names what is wrong with it', async () => {
@@ -287,6 +307,13 @@ describe('the command', () => {
       ['account', 'import'],
       ['account', 'list'],
       ['account', 'poll'],
+      ['account', 'adopt-seen'],
+      ['inbox'],
+      ['inbox', 'list'],
+      ['inbox', 'show'],
+      ['inbox', 'export'],
+      ['inbox', 'ack'],
+      ['inbox', 'reparse'],
       ['send'],
       ['status'],
       ['classify'],

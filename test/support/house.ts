@@ -16,6 +16,8 @@ import { freshDatabase, type TestDatabase } from './database.ts'
 
 export interface TestHouse extends PollContext {
   readonly database: TestDatabase
+  /** POSTSTELLE_KEYS of commands on this installation. */
+  readonly keys: string
   importAccounts(accounts: object[]): Promise<ImportedAccount[]>
   /** Claims a lane whether it is due or not; throws where somebody else has it. */
   lease(accountId: number, lane: LaneKind): Promise<Lease>
@@ -25,7 +27,8 @@ export interface TestHouse extends PollContext {
 export async function openHouse(options: { caPem?: string; clock?: Clock; log?: Logger } = {}): Promise<TestHouse> {
   const database = await freshDatabase()
   const { db } = database
-  const vault = new Vault([{ id: 'test', bytes: randomBytes(32) }])
+  const key = randomBytes(32)
+  const vault = new Vault([{ id: 'test', bytes: key }])
   const net = createNet({
     allowPrivate: ['127.0.0.0/8', '::1'],
     ...(options.caPem !== undefined && { extraCaPem: options.caPem }),
@@ -39,6 +42,7 @@ export async function openHouse(options: { caPem?: string; clock?: Clock; log?: 
   return {
     db,
     database,
+    keys: `test:${key.toString('base64')}`,
     vault,
     net,
     clock: options.clock ?? systemClock,

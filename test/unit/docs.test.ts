@@ -74,7 +74,9 @@ async function help(words: readonly string[]): Promise<string> {
     terminal: {
       isTTY: false,
       columns: 200,
+      errIsTTY: false,
       out: (text) => void (printed += text),
+      write: unused,
       err: unused,
       abort: unused,
       stdin: unused,
@@ -97,7 +99,7 @@ interface HelpPage {
 /** Every command that does something of its own, with the options its help lists. */
 async function helpPages(words: readonly string[] = []): Promise<HelpPage[]> {
   const [about = '', list] = (await help(words)).split('\nCommands:\n')
-  const commands = [...(list ?? '').matchAll(/^ {2}(\w+)/gm)].flatMap(([, name = '']) =>
+  const commands = [...(list ?? '').matchAll(/^ {2}(\w[\w-]*)/gm)].flatMap(([, name = '']) =>
     name === 'help' ? [] : [name],
   )
   if (commands.length > 0) return (await Promise.all(commands.map((name) => helpPages([...words, name])))).flat()

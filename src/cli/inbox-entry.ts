@@ -1,0 +1,48 @@
+// One message of a list, for programs and for people.
+
+import type { InboxEntry, ParseState } from '../db/inbox.ts'
+import { printableLine } from './printable.ts'
+
+/** The shape is a contract: docs/cli.md. */
+export const entryJson = (entry: InboxEntry): object => ({
+  id: entry.id,
+  account: entry.account,
+  received_at: entry.receivedAt,
+  date_at: entry.dateAt,
+  from_address: entry.fromAddress,
+  from_name: entry.fromName,
+  subject: entry.subject,
+  size_bytes: entry.sizeBytes,
+  complete: entry.complete,
+  acknowledged_at: entry.acknowledgedAt,
+  parse_state: entry.parseState,
+  kind: entry.kind,
+  position: entry.position,
+  attachment_count: entry.attachmentCount,
+})
+
+const STATE_MARK: Readonly<Record<ParseState, readonly string[]>> = {
+  pending: ['not parsed yet'],
+  parsed: [],
+  quarantined: ['quarantined'],
+}
+
+export function entryRow(entry: InboxEntry): string[] {
+  const { attachmentCount: files } = entry
+  const marks = [
+    ...(files > 0 ? [`${files} ${files === 1 ? 'file' : 'files'}`] : []),
+    ...STATE_MARK[entry.parseState],
+    ...(entry.complete ? [] : ['headers only']),
+  ]
+  return [
+    String(entry.id),
+    minute(entry.receivedAt),
+    printableLine(entry.account, 40),
+    printableLine(entry.fromName ?? entry.fromAddress ?? '(no sender)', 30),
+    marks.join(', '),
+    printableLine(entry.subject ?? '(no subject)', 300),
+  ]
+}
+
+/** "2026-11-23 08:15Z" */
+export const minute = (at: Date): string => `${at.toISOString().slice(0, 16).replace('T', ' ')}Z`

@@ -1,0 +1,58 @@
+// What the commands of `poststelle inbox` take: ids, times, and which messages are meant.
+
+import { InvalidArgumentError, type Command } from 'commander'
+import { DAY_MS, HOUR_MS, later } from '../base/clock.ts'
+import { UserError } from '../base/failure.ts'
+import { findAccount } from '../db/accounts.ts'
+import type { Db } from '../db/database.ts'
+import type { InboxFilter } from '../db/inbox.ts'
+
+export interface FilterOptions {
+  readonly account?: string
+  readonly since?: When
+  readonly search?: string
+}
+
+/** A whole number from 1, such as an id. */
+export function positive(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,15}$/.test(text) || value < 1) throw new InvalidArgumentError('It is a whole number from 1.')
+  return value
+}
+
+/** An instant, or a time before now. */
+type When = (now: Date) => Date
+
+const UNIT_MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: DAY_MS, w: 7 * DAY_MS }
+
+function when(text: string): When {
+  const [, count, unit = ''] = /^(\d{1,4})([hdw])$/.exec(text) ?? []
+  if (count !== undefined) return (now) => later(now, -Number(count) * (UNIT_MS[unit] ?? 0))
+  const [, day, time, zone] =
+    /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
+  const at = new Date(`${day}T${time ?? '00:00'}${zone ?? 'Z'}`)
+  if (Number.isNaN(at.getTime()))
+    throw new InvalidArgumentError(
+      'It is a date such as 2026-11-23 or 2026-11-23T08:00Z, or a time back such as 7d or 12h.',
+    )
+  return () => at
+}
+
+export const addFilterOptions = (command: Command): Command =>
+  command
+    .option('--account <id or e-mail>', 'only mail of this account')
+    .option('--since <date or 7d>', 'only mail stored since then: a date, an instant, or so many h, d or w back', when)
+    .option('--search <words>', 'only mail with these words; "a phrase", or, -without')
+
+/** Throws UserError where the account is not known. */
+export async function inboxFilter(db: Db, now: Date, { account, since, search }: FilterOptions): Promise<InboxFilter> {
+  if (search?.trim() === '') throw new UserError('--search: has no word in it', { exitCode: 2 })
+  return {
+    ...(account !== undefined && { accountId: (await findAccount(db, account)).id }),
+    ...(since && { since: since(now) }),
+    ...(search !== undefined && { search }),
+  }
+}
+
+export const noMessage = (id: number): UserError =>
+  new UserError(`there is no message ${id}; "poststelle inbox list" shows what is there`)
