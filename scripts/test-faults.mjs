@@ -1,4 +1,5 @@
-// npm run test:faults [-- inbound]: every row of the fault matrix at full size, and a table of its figures.
+// npm run test:faults [-- inbound [words for vitest]]: every row of the fault matrix at full size, and a table of its figures.
+// A row that failed has no figure; vitest names it above the table.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -20,7 +21,7 @@ function main([part, ...rest]) {
     FAULTS_FULL: '1',
     FAULTS_FIGURES: file,
   }
-  const where = part ? [`test/faults/${part}`] : []
+  const where = part ? [part.startsWith('-') ? part : `test/faults/${part}`] : []
   try {
     const { status } = spawnSync(join(bin, 'vitest'), ['run', '--project', 'faults', ...where, ...rest], {
       cwd: repo,
@@ -35,7 +36,7 @@ function main([part, ...rest]) {
 }
 
 function printTable(rows) {
-  const order = ({ id }) => `${id.replace(/\d.*/, '')}${id.replace(/\D/g, '').padStart(3, '0')}`
+  const order = ({ id }) => `${id.replace(/\d.*/, '')}${id.replace(/\D/g, '').padStart(3, '0')}${id}`
   rows.sort((a, b) => order(a).localeCompare(order(b)))
   console.log('\nrow   figure')
   for (const { id, sentence, figure } of rows) console.log(`${id.padEnd(4)}  ${figure}\n      ${sentence}`)

@@ -19,7 +19,7 @@ export interface RowOptions {
 /** `work` returns the figure, or throws. A row that is not fast does not exist outside of the full run. */
 export function row(id: string, sentence: string, options: RowOptions, work: () => Promise<string>): void {
   if (!options.fast && !FULL) return
-  test(`${id}: ${sentence}`, { timeout: options.timeoutMs ?? (FULL ? 600_000 : 120_000) }, async () => {
+  test(`${id}: ${sentence}`, { timeout: options.timeoutMs ?? (FULL ? 1_200_000 : 120_000) }, async () => {
     const figure = await work()
     expect(figure).not.toBe('')
     const file = process.env['FAULTS_FIGURES']

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { importAccounts, type ImportedAccount } from '../../src/accounts/import.ts'
 import { parseAccounts } from '../../src/accounts/settings.ts'
 import { systemClock, type Clock } from '../../src/base/clock.ts'
-import { silentLogger } from '../../src/base/logger.ts'
+import { silentLogger, type Logger } from '../../src/base/logger.ts'
 import { claimLane, type Lease } from '../../src/db/lanes.ts'
 import type { LaneKind } from '../../src/db/schema.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
@@ -26,7 +26,7 @@ export interface TestHouse extends LaneContext {
 }
 
 export async function openHouse(
-  options: { caPem?: string; clock?: Clock; parsePool?: ParsePool } = {},
+  options: { caPem?: string; clock?: Clock; log?: Logger; parsePool?: ParsePool } = {},
 ): Promise<TestHouse> {
   const database = await freshDatabase()
   const { db } = database
@@ -51,7 +51,7 @@ export async function openHouse(
     vault,
     net,
     clock: options.clock ?? systemClock,
-    log: silentLogger,
+    log: options.log ?? silentLogger,
     workerId: session.workerId,
     importAccounts: (accounts) =>
       importAccounts(
