@@ -51,6 +51,8 @@ alter table poststelle.maildrops
   add column listed_digest bytea,
   -- identities are hashes of the bytes, because the server has no UIDL
   add column hash_identity boolean not null default false,
+  -- and the number of the message at which the last session stopped
+  add column hash_resume_after integer,
   -- the renumbering guard. paused: nothing is ingested until somebody decides. adopt: unknown UIDLs are compared with vanished ones
   -- first. reimport: all unknown UIDLs are new mail.
   add column guard text check (guard in ('paused', 'adopt', 'reimport')),

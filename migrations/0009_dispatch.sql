@@ -35,6 +35,9 @@ create trigger accounts_switch_lanes after update of enabled_receive, enabled_se
   for each row when (old.enabled_receive <> new.enabled_receive or old.enabled_send <> new.enabled_send)
   execute function poststelle.switch_lanes();
 
+revoke execute on function poststelle.is_switched_off(text, boolean, boolean), poststelle.switch_new_lane(), poststelle.switch_lanes()
+  from public;
+
 update poststelle.lanes l set switched_off = true from poststelle.accounts a
   where a.id = l.account_id and poststelle.is_switched_off(l.lane, a.enabled_receive, a.enabled_send);
 

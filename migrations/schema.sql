@@ -366,6 +366,7 @@ CREATE TABLE poststelle.maildrops (
     max_message_bytes bigint DEFAULT 157286400 NOT NULL,
     listed_digest bytea,
     hash_identity boolean DEFAULT false NOT NULL,
+    hash_resume_after integer,
     guard text,
     guard_since timestamp with time zone,
     guard_figures jsonb,

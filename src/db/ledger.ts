@@ -2,12 +2,15 @@
 // equal UIDLs). Rows outlive their messages.
 
 import { sql } from 'kysely'
-import type { DbOrTx, Tx } from './database.ts'
+import type { DbOrTx } from './database.ts'
+import type { LedgerState } from './schema.ts'
 
 export interface LedgerKey {
   readonly uidl: string
   readonly ordinal: number
 }
+
+export const keyOf = ({ uidl, ordinal }: LedgerKey): LedgerKey => ({ uidl, ordinal })
 
 /** One text for (uidl, ordinal), for maps. A UIDL has no control characters. */
 export const ledgerKey = ({ uidl, ordinal }: LedgerKey): string => (ordinal === 1 ? uidl : `${uidl}\n${ordinal}`)
@@ -34,16 +37,27 @@ const MARKS: Readonly<Record<string, LedgerMark>> = {
   i: 'intended',
 }
 
-/** By ledgerKey: what is on the server as far as we know. */
-export type Ledger = ReadonlyMap<string, LedgerMark>
+/** What is on the server as far as we know. */
+export interface Ledger {
+  /** By ledgerKey. */
+  readonly marks: ReadonlyMap<string, LedgerMark>
+  /** UIDLs of which several messages were listed. */
+  readonly shared: ReadonlySet<string>
+  /** Some messages had no UIDL: their rows are named by what they hold. */
+  readonly nameless: boolean
+}
+
+/** How rows of messages without a UIDL are named: by their bytes, or by the headers of one that is too large. */
+export const BY_BYTES = 'sha256:'
+export const BY_HEADERS = 'top:'
 
 /**
  * The whole ledger of one account but for what is known to be gone. It comes as one text: a hundred thousand rows of their own
  * would cost the driver more than everything else in the session.
  */
 export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger> {
-  const { rows } = await sql<{ ledger: string | null }>`
-    select string_agg(case
+  const { rows } = await sql<{ ledger: string | null; shared: string[] | null; nameless: boolean | null }>`
+    select bool_or(starts_with(u.uidl, ${BY_BYTES}) or starts_with(u.uidl, ${BY_HEADERS})) as nameless, array_agg(distinct u.uidl) filter (where u.ordinal > 1) as shared, string_agg(case
         when u.state = 'listed' then 'l'
         when u.state in ('skipped', 'quarantined') then case
           when u.oversize then case when u.size_bytes <= d.max_message_bytes then 'o' else 'k' end
@@ -53,15 +67,15 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger>
         else 'k' end || u.uidl || case u.ordinal when 1 then '' else E'\n' || u.ordinal end, E'\t') as ledger
     from poststelle.maildrop_uidls u join poststelle.maildrops d on d.account_id = u.account_id
     where u.account_id = ${accountId} and u.state not in ('deleted', 'vanished') and u.gone_at is null`.execute(db)
-  const ledger = new Map<string, LedgerMark>()
+  const marks = new Map<string, LedgerMark>()
   const text = rows[0]?.ledger ?? ''
   for (let at = 0; at < text.length;) {
     const tab = text.indexOf('\t', at)
     const end = tab < 0 ? text.length : tab
-    ledger.set(text.slice(at + 1, end), MARKS[text.charAt(at)] ?? 'known')
+    marks.set(text.slice(at + 1, end), MARKS[text.charAt(at)] ?? 'known')
     at = end + 1
   }
-  return ledger
+  return { marks, shared: new Set(rows[0]?.shared), nameless: rows[0]?.nameless ?? false }
 }
 
 /** The policy of the maildrop `d` allows the server's copy of `u` to go: old enough, and acknowledged where that is asked for. */
@@ -76,32 +90,26 @@ export interface ListedMessage extends LedgerKey {
 const SLICE = 10_000
 
 /**
- * Writes down that these were listed. What was thought gone is back. Returns the keys of those that need not be retrieved because
- * their row says so already.
+ * Makes room for another message under the key of one that was deleted: the old row stays, as history, under an ordinal below 1.
+ * Returns how many rows moved.
  */
-export async function recordListed(
-  tx: Tx,
-  accountId: number,
-  messages: readonly ListedMessage[],
-): Promise<ReadonlySet<string>> {
-  const known = new Set<string>()
+export const ARCHIVE_DELETED = `
+  update poststelle.maildrop_uidls u set ordinal = least(1, (select min(v.ordinal) from poststelle.maildrop_uidls v
+    where v.account_id = u.account_id and v.uidl = u.uidl)) - 1
+  from unnest($2::text[], $3::int[]) k (uidl, ordinal)
+  where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted'`
+
+/** Writes down that these were listed. */
+export async function recordListed(tx: DbOrTx, accountId: number, messages: readonly ListedMessage[]): Promise<void> {
   for (let at = 0; at < messages.length; at += SLICE) {
     const slice = messages.slice(at, at + SLICE)
-    const { rows } = await sql<LedgerKey>`
-      with touched as (
-        insert into poststelle.maildrop_uidls as u (account_id, uidl, ordinal, state, size_bytes)
-        select ${accountId}, k.uidl, k.ordinal, 'listed', k.size_bytes
-        from unnest(${slice.map((m) => m.uidl)}::text[], ${slice.map((m) => m.ordinal)}::int[],
-          ${slice.map((m) => m.sizeBytes)}::bigint[]) k (uidl, ordinal, size_bytes)
-        on conflict (account_id, uidl, ordinal) do update set gone_at = null,
-          state = case u.state when 'vanished' then 'listed' else u.state end,
-          reason = case u.state when 'vanished' then null else u.reason end
-        where u.gone_at is not null or u.state = 'vanished'
-        returning u.uidl, u.ordinal, u.state
-      ) select uidl, ordinal from touched where state <> 'listed'`.execute(tx)
-    for (const row of rows) known.add(ledgerKey(row))
+    await sql`
+      insert into poststelle.maildrop_uidls (account_id, uidl, ordinal, state, size_bytes)
+      select ${accountId}, k.uidl, k.ordinal, 'listed', k.size_bytes
+      from unnest(${slice.map((m) => m.uidl)}::text[], ${slice.map((m) => m.ordinal)}::int[],
+        ${slice.map((m) => m.sizeBytes)}::bigint[]) k (uidl, ordinal, size_bytes)
+      on conflict do nothing`.execute(tx)
   }
-  return known
 }
 
 /** A complete listing lacked these: what we had meant to delete is deleted, what was never retrieved has vanished. */
@@ -203,19 +211,60 @@ export async function ledgerNotes(db: DbOrTx, accountId: number): Promise<Ledger
   return rows[0] ?? { oversize: 0, quarantined: 0 }
 }
 
-/**
- * How many messages with the same bytes are stored under UIDLs that are not in `listed`, by hash in hexadecimal digits: what a
- * message without a UIDL is compared with.
- */
-export async function storedHashes(
-  db: DbOrTx,
-  accountId: number,
-  listed: ReadonlySet<string>,
-): Promise<Map<string, number>> {
-  const { rows } = await sql<LedgerKey & { hash: string }>`
+export interface HashedRow extends LedgerKey {
+  /** In hexadecimal digits. */
+  readonly hash: string
+}
+
+/** Stored messages whose bytes are here, by hash: what a message without a name of its own is compared with. */
+export async function hashedRows(db: DbOrTx, accountId: number): Promise<HashedRow[]> {
+  const { rows } = await sql<HashedRow>`
     select uidl, ordinal, encode(sha256, 'hex') as hash from poststelle.maildrop_uidls
-    where account_id = ${accountId} and state in ('stored', 'delete_intent')`.execute(db)
-  const hashes = new Map<string, number>()
-  for (const row of rows) if (!listed.has(ledgerKey(row))) hashes.set(row.hash, (hashes.get(row.hash) ?? 0) + 1)
-  return hashes
+    where account_id = ${accountId} and state in ('stored', 'delete_intent') order by stored_at, uidl, ordinal`.execute(
+    db,
+  )
+  return rows
+}
+
+export interface SharedRow extends LedgerKey {
+  /** 'waiting': nothing is stored under it. 'left': it is not wanted. 'other': stored, or history. */
+  readonly use: 'waiting' | 'left' | 'other'
+}
+
+/** All rows of UIDLs that several messages have. */
+export async function sharedRows(db: DbOrTx, accountId: number, uidls: readonly string[]): Promise<SharedRow[]> {
+  if (uidls.length === 0) return []
+  const { rows } = await sql<SharedRow>`
+    select uidl, ordinal, case when state in ('skipped', 'quarantined') and retry_at is null then 'left'
+      when state in ('listed', 'skipped', 'quarantined', 'vanished') then 'waiting' else 'other' end as use
+    from poststelle.maildrop_uidls where account_id = ${accountId} and uidl = any(${[...uidls]}::text[]) order by uidl, ordinal`.execute(
+    db,
+  )
+  return rows
+}
+
+/** It was seen again, under whatever name. */
+export async function markSeen(tx: DbOrTx, accountId: number, keys: readonly LedgerKey[]): Promise<void> {
+  if (keys.length === 0) return
+  await sql`
+    update poststelle.maildrop_uidls u set gone_at = null from ${keysOf(keys)}
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.gone_at is not null`.execute(
+    tx,
+  )
+}
+
+/** What was listed again after it was thought gone. Returns the keys of those that need not be retrieved. */
+export async function markBack(
+  tx: DbOrTx,
+  accountId: number,
+  keys: readonly LedgerKey[],
+): Promise<ReadonlySet<string>> {
+  if (keys.length === 0) return new Set()
+  const { rows } = await sql<LedgerKey & { state: LedgerState }>`
+    update poststelle.maildrop_uidls u set gone_at = null,
+      state = case u.state when 'vanished' then 'listed' else u.state end,
+      reason = case u.state when 'vanished' then null else u.reason end
+    from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+      and (u.gone_at is not null or u.state = 'vanished') returning u.uidl, u.ordinal, u.state`.execute(tx)
+  return new Set(rows.filter(({ state }) => state !== 'listed').map(ledgerKey))
 }

@@ -31,6 +31,8 @@ export interface Maildrop {
   readonly firstSyncDoneAt: Date | null
   /** The server has no UIDL: messages are known by their bytes. */
   readonly hashIdentity: boolean
+  /** The message at which the last session with such a server stopped: the next one begins behind it. */
+  readonly hashResumeAfter: number | null
   readonly guard: GuardState | null
   readonly guardFigures: GuardFigures | null
   /** The host's breaker is open, or this account's last session with the host failed. */
@@ -105,6 +107,7 @@ export function toMaildrop(row: MaildropRow): Maildrop {
           },
     firstSyncDoneAt: row.first_sync_done_at,
     hashIdentity: row.hash_identity,
+    hashResumeAfter: row.hash_resume_after,
     guard: row.guard,
     guardFigures: row.guard_figures,
     hostTrouble: row.host_trouble,
@@ -139,6 +142,7 @@ export interface PollTrace {
   readonly listing: Listing | undefined
   readonly firstSyncDoneAt: Date | null
   readonly hashIdentity: boolean
+  readonly hashResumeAfter: number | null
   readonly guard: GuardState | null
 }
 
@@ -156,6 +160,7 @@ export async function savePoll(tx: Tx, accountId: number, poll: PollTrace): Prom
       current_interval_seconds: poll.currentIntervalSeconds,
       first_sync_done_at: poll.firstSyncDoneAt,
       hash_identity: poll.hashIdentity,
+      hash_resume_after: poll.hashResumeAfter,
       ...(poll.guard === null && { guard: null, guard_since: null }),
     })
     .where('account_id', '=', accountId)
@@ -189,4 +194,9 @@ export async function settleQuietPoll(
       from released r where h.account_id = r.account_id and h.direction = 'receive'
     ) select from released`.execute(db)
   return rows.length > 0
+}
+
+/** A session with a server without UIDL broke at this message. */
+export async function saveHashResume(db: DbOrTx, accountId: number, after: number): Promise<void> {
+  await db.updateTable('maildrops').set({ hash_resume_after: after }).where('account_id', '=', accountId).execute()
 }

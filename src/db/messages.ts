@@ -6,7 +6,7 @@ import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { holdLeaseOn, type Lease } from './lanes.ts'
-import { ledgerKey, type LedgerKey } from './ledger.ts'
+import { ARCHIVE_DELETED, ledgerKey, type LedgerKey } from './ledger.ts'
 
 /** Largest piece of a message in one row. */
 export const CHUNK_BYTES = 256 * 1024
@@ -113,17 +113,27 @@ async function enterLedger(
   accountId: number,
   all: readonly Identified[],
 ): Promise<ReadonlySet<number>> {
-  const { rows } = await client.query<{ message_id: number }>(ENTER_LEDGER, [
-    accountId,
-    all.map(({ message: m }) => m.uidl),
-    all.map(({ message: m }) => m.ordinal),
-    all.map(({ message: m }) => m.listedBytes),
-    all.map(({ message: m }) => m.sha256),
-    all.map(({ id }) => id),
-    all.map(({ message: m }) => m.fingerprint),
-    all.map(({ message: m }) => m.headersOnly ?? null),
-  ])
-  return new Set(rows.map((row) => row.message_id))
+  const enter = async (some: readonly Identified[]): Promise<number[]> => {
+    const { rows } = await client.query<{ message_id: number }>(ENTER_LEDGER, [
+      accountId,
+      some.map(({ message: m }) => m.uidl),
+      some.map(({ message: m }) => m.ordinal),
+      some.map(({ message: m }) => m.listedBytes),
+      some.map(({ message: m }) => m.sha256),
+      some.map(({ id }) => id),
+      some.map(({ message: m }) => m.fingerprint),
+      some.map(({ message: m }) => m.headersOnly ?? null),
+    ])
+    return rows.map((row) => row.message_id)
+  }
+  const entered = await enter(all)
+  const fresh = new Set(entered)
+  if (entered.length === all.length) return fresh
+  const refused = all.filter(({ id }) => !fresh.has(id))
+  const keys = [accountId, refused.map(({ message }) => message.uidl), refused.map(({ message }) => message.ordinal)]
+  const { rowCount } = await client.query(ARCHIVE_DELETED, keys)
+  if (rowCount) for (const id of await enter(refused)) fresh.add(id)
+  return fresh
 }
 
 const ENTER_LEDGER = `
@@ -136,9 +146,10 @@ const ENTER_LEDGER = `
     k (uidl, ordinal, size_bytes, sha256, message_id, fingerprint, reason)
   on conflict (account_id, uidl, ordinal) do update set
     state = excluded.state, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, reason = excluded.reason,
+    size_bytes = case when excluded.oversize then excluded.size_bytes else u.size_bytes end,
     message_id = case when u.state = 'deleted' and u.sha256 = excluded.sha256 then u.message_id else excluded.message_id end,
     oversize = excluded.oversize, retry_at = null, stored_at = excluded.stored_at, deleted_at = null, gone_at = null
-  where u.state in ('listed', 'skipped', 'quarantined', 'vanished', 'deleted')
+  where u.state in ('listed', 'skipped', 'quarantined', 'vanished') or u.state = 'deleted' and u.sha256 = excluded.sha256
   returning u.message_id`
 
 /** The headers of a message that was too large give way to the message. */

@@ -1,7 +1,7 @@
 // What the renumbering guard asks of the ledger, and how a message that has another UIDL now keeps its row.
 
 import { sql } from 'kysely'
-import type { DbOrTx, Tx } from './database.ts'
+import type { DbOrTx } from './database.ts'
 import type { LedgerKey } from './ledger.ts'
 import type { GuardFigures, GuardState } from './schema.ts'
 
@@ -18,12 +18,14 @@ export async function countVanished(db: DbOrTx, accountId: number): Promise<numb
   return rows[0]?.n ?? 0
 }
 
-/** Of these announced sizes, those that a vanished message had too. */
+/** Of these announced sizes, those that a vanished message had too: as it was announced, or as it was received. */
 export async function vanishedSizes(db: DbOrTx, accountId: number, sizes: readonly number[]): Promise<Set<number>> {
-  const { rows } = await sql<{ size_bytes: number }>`
-    select distinct u.size_bytes from poststelle.maildrop_uidls u
-    where u.account_id = ${accountId} and ${RECOGNISABLE} and u.size_bytes = any(${[...sizes]}::bigint[])`.execute(db)
-  return new Set(rows.map((row) => row.size_bytes))
+  const { rows } = await sql<{ announced: number; received: number | null }>`
+    select distinct u.size_bytes as announced, m.size_bytes as received
+    from poststelle.maildrop_uidls u left join poststelle.messages m on m.id = u.message_id
+    where u.account_id = ${accountId} and ${RECOGNISABLE}
+      and (u.size_bytes = any(${[...sizes]}::bigint[]) or m.size_bytes = any(${[...sizes]}::bigint[]))`.execute(db)
+  return new Set(rows.flatMap(({ announced, received }) => [announced, received ?? announced]))
 }
 
 export interface Twin extends LedgerKey {
@@ -53,22 +55,24 @@ export interface Adoption {
 }
 
 /** The row of the old UIDL goes on under the new one: what was stored is not stored again, what was left out stays out. */
-export async function adoptUidls(tx: Tx, accountId: number, adoptions: readonly Adoption[]): Promise<void> {
+export async function adoptUidls(tx: DbOrTx, accountId: number, adoptions: readonly Adoption[]): Promise<void> {
   if (adoptions.length === 0) return
+  const to = sql`unnest(${adoptions.map((one) => one.to.uidl)}::text[], ${adoptions.map((one) => one.to.ordinal)}::int[]) k (uidl, ordinal)`
   await sql`
-    delete from poststelle.maildrop_uidls u
-    using unnest(${adoptions.map(({ to }) => to.uidl)}::text[], ${adoptions.map(({ to }) => to.ordinal)}::int[]) k (uidl, ordinal)
-    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state in ('listed', 'deleted')`.execute(
+    delete from poststelle.maildrop_uidls u using ${to}
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'listed'`.execute(tx)
+  await sql`
+    update poststelle.maildrop_uidls u set ordinal = least(1, (select min(v.ordinal) from poststelle.maildrop_uidls v
+      where v.account_id = u.account_id and v.uidl = u.uidl)) - 1
+    from ${to} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted'`.execute(
     tx,
   )
   await sql`
     update poststelle.maildrop_uidls u set uidl = k.new_uidl, ordinal = k.new_ordinal, size_bytes = k.size_bytes, gone_at = null
     from unnest(${adoptions.map(({ from }) => from.uidl)}::text[], ${adoptions.map(({ from }) => from.ordinal)}::int[],
-      ${adoptions.map(({ to }) => to.uidl)}::text[], ${adoptions.map(({ to }) => to.ordinal)}::int[],
-      ${adoptions.map(({ to }) => to.sizeBytes)}::bigint[]) k (uidl, ordinal, new_uidl, new_ordinal, size_bytes)
-    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.gone_at is not null`.execute(
-    tx,
-  )
+      ${adoptions.map((one) => one.to.uidl)}::text[], ${adoptions.map((one) => one.to.ordinal)}::int[],
+      ${adoptions.map((one) => one.to.sizeBytes)}::bigint[]) k (uidl, ordinal, new_uidl, new_ordinal, size_bytes)
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal`.execute(tx)
 }
 
 export async function setGuard(

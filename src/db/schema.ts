@@ -133,6 +133,7 @@ export interface Tables {
     max_message_bytes: Generated<number>
     listed_digest: Buffer | null
     hash_identity: Generated<boolean>
+    hash_resume_after: number | null
     guard: GuardState | null
     guard_since: MaybeDate
     guard_figures: Json<GuardFigures>

@@ -6,18 +6,19 @@ import {
   leaveUidls,
   ledgerKey,
   loadLedger,
+  markBack,
   markGone,
   recordListed,
-  storedHashes,
   type Ledger,
   type LedgerKey,
+  type ListedMessage,
 } from '../db/ledger.ts'
 import { countVanished, findTwins, setGuard, vanishedSizes } from '../db/renumbering.ts'
 import type { GuardFigures, GuardState } from '../db/schema.ts'
 import { flagEntryOf } from '../failures/catalogue.ts'
 import { judge, sampleOf, suspicious } from './guard.ts'
-import { isHashUidl } from './hash-identity.ts'
 import type { Scan } from './list.ts'
+import { namelessOf, type Nameless } from './nameless.ts'
 import { compareListing, divide, type Candidate, type Division, type PlannedMessage } from './plan.ts'
 import { cutoffOf, glimpse } from './screen.ts'
 import type { SessionContext } from './session-context.ts'
@@ -29,14 +30,16 @@ export interface Compared extends Division {
   /** Vanished messages may be among them. */
   readonly twins: boolean
   readonly guard: GuardState | null
-  /** What messages without a UIDL are compared with. */
-  readonly storedHashes: ReadonlyMap<string, number>
-  /** Deletable rows of messages that are known by their bytes. */
+  /** Messages without a name of their own; undefined: there are none, and there were none. */
+  readonly nameless: Nameless | undefined
+  /** Gone, unless the bytes of one of those say otherwise. */
+  readonly perhapsGone: readonly LedgerKey[]
   readonly ledger: Ledger
 }
 
 const SAMPLE = 200
 
+const NO_LEDGER: Ledger = { marks: new Map(), shared: new Set(), nameless: false }
 const NOTHING: Omit<Compared, 'ledger'> = {
   retrieve: [],
   oversize: [],
@@ -44,8 +47,10 @@ const NOTHING: Omit<Compared, 'ledger'> = {
   screen: () => false,
   twins: false,
   guard: null,
-  storedHashes: new Map(),
+  nameless: undefined,
+  perhapsGone: [],
 }
+const NO_DIGEST = Buffer.alloc(0)
 
 /** Throws Failure with flag uidl_reset where somebody has to decide. */
 export async function compare(s: SessionContext, scan: Scan, server: { slices: boolean }): Promise<Compared> {
@@ -57,55 +62,55 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
     maildrop.guard === null &&
     scan.digest.equals(maildrop.listing?.digest ?? NO_DIGEST)
   )
-    return { ...NOTHING, ledger: new Map() }
+    return { ...NOTHING, ledger: NO_LEDGER }
   const ledger = await loadLedger(ctx.db, lease.accountId)
-  const { wanted, remove, gone } = compareListing(scan.named, ledger)
-  const sizes =
-    wanted.length === 0 ? new Map<number, number>() : await s.session.sizesOf(wanted.map((one) => one.number))
-  const unknown = wanted
-    .filter(({ mark }) => mark === undefined)
-    .map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
-  const vanished = server.slices ? [] : gone.filter(({ uidl }) => !(scan.nameless.length > 0 && isHashUidl(uidl)))
-  const known = await writeDown(s, unknown, vanished)
+  const { wanted, remove, shared, gone } = compareListing(scan.named, ledger)
+  const asked = [...wanted, ...shared]
+  const sizes = asked.length === 0 ? new Map<number, number>() : await s.session.sizesOf(asked.map((one) => one.number))
+  const doubtful = scan.nameless.size > 0 || shared.length > 0
+  const vanished = server.slices ? [] : gone
+  const known = await writeGone(s, doubtful ? [] : vanished, wanted)
   const { retrieve, oversize } = divide(
     wanted.filter((one) => !known.has(ledgerKey(one))),
     sizes,
     maildrop.policy.maxMessageBytes,
   )
-  const hashes = scan.nameless.length === 0 ? NOTHING.storedHashes : await hashesBeside(s, scan)
-  const found = { retrieve, oversize, remove, storedHashes: hashes, ledger }
+  const looks = await guarded(s, retrieve, scan.namedCount)
+  const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
+  await writeListed(
+    s,
+    unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 })),
+  )
   if (maildrop.firstSyncDoneAt === null && maildrop.policy.firstSync === 'from_now') {
-    await leaveUidls(
-      ctx.db,
-      lease.accountId,
-      [...retrieve, ...oversize],
-      'on the server before the first poll (first_sync from_now)',
-    )
-    return { ...NOTHING, ...found, retrieve: [], oversize: [] }
+    const reason = 'on the server before the first poll (first_sync from_now)'
+    await leaveUidls(ctx.db, lease.accountId, [...retrieve, ...oversize, ...shared], reason)
+    return { ...NOTHING, remove, ledger }
   }
-  return { ...NOTHING, ...found, ...(await guarded(s, retrieve, scan.namedCount)) }
+  const nameless = await namelessOf(ctx.db, lease, scan, shared, ledger, sizes, maildrop.hashResumeAfter)
+  return { ...NOTHING, retrieve, oversize, remove, ledger, nameless, perhapsGone: doubtful ? vanished : [], ...looks }
 }
 
-const NO_DIGEST = Buffer.alloc(0)
-
-/** Returns what needs no retrieval, because the ledger knows it under that key. */
-async function writeDown(
+/** Returns what needs no retrieval: it had only been thought gone. */
+async function writeGone(
   { ctx, lease }: SessionContext,
-  unknown: readonly (Candidate & { sizeBytes: number })[],
   gone: readonly LedgerKey[],
+  wanted: readonly Candidate[],
 ): Promise<ReadonlySet<string>> {
+  const unknown = wanted.filter(({ mark }) => mark === undefined)
   if (unknown.length === 0 && gone.length === 0) return new Set()
   return await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
     await markGone(tx, lease.accountId, gone)
-    return await recordListed(tx, lease.accountId, unknown)
+    return await markBack(tx, lease.accountId, unknown)
   })
 }
 
-async function hashesBeside({ ctx, lease }: SessionContext, scan: Scan): Promise<ReadonlyMap<string, number>> {
-  const listed = new Set<string>()
-  for (const { uidl } of scan.named) listed.add(uidl)
-  return await storedHashes(ctx.db, lease.accountId, listed)
+async function writeListed({ ctx, lease }: SessionContext, unknown: readonly ListedMessage[]): Promise<void> {
+  if (unknown.length === 0) return
+  await ctx.db.transaction().execute(async (tx) => {
+    await holdLease(tx, lease)
+    await recordListed(tx, lease.accountId, unknown)
+  })
 }
 
 /** Whether messages are looked at before they are retrieved, because they may be old ones under new UIDLs. */
@@ -129,7 +134,7 @@ async function guarded(
   }
   // a few under new UIDLs among ordinary mail: only what has the size of a vanished one is worth a look
   const sizes = await vanishedSizes(ctx.db, lease.accountId, [...new Set(retrieve.map((one) => one.sizeBytes))])
-  return { screen: (one) => screenDates || sizes.has(one.sizeBytes), twins: true, guard: null }
+  return { screen: (one) => screenDates || one.sizeBytes === 0 || sizes.has(one.sizeBytes), twins: true, guard: null }
 }
 
 /** Compares a sample of headers; undefined where it is explained. */

@@ -2,15 +2,15 @@
 // them names is looked for all the same.
 
 import { Failure } from '../base/failure.ts'
-import type { UidlEntry } from '../pop3/listing.ts'
+import type { UidlEntry, UidlListing } from '../pop3/listing.ts'
 import type { PopSession } from '../pop3/session.ts'
 
 export interface Scan {
   /** In the order of the server's lines. */
   readonly named: Iterable<UidlEntry>
   readonly namedCount: number
-  /** Numbers of messages that have no usable UIDL. */
-  readonly nameless: readonly number[]
+  /** Messages that have no usable UIDL: number and announced size. */
+  readonly nameless: ReadonlyMap<number, number>
   /** The server has no UIDL at all. */
   readonly noUidl: boolean
   readonly lastUidl: string | null
@@ -18,40 +18,50 @@ export interface Scan {
   readonly digest: Buffer | null
 }
 
-const EMPTY: Scan = { named: [], namedCount: 0, nameless: [], noUidl: false, lastUidl: null, digest: null }
+/** So many messages are asked for although no list names them. */
+const MOST_UNLISTED = 1_000
+
+const EMPTY: Scan = { named: [], namedCount: 0, nameless: new Map(), noUidl: false, lastUidl: null, digest: null }
 
 export async function list(session: PopSession, stat: { count: number }): Promise<Scan> {
   if (stat.count === 0) return EMPTY
   try {
     const uidls = await session.uidls()
     const { length } = uidls
-    const nameless = length >= stat.count && uidls.malformed === 0 ? [] : await namelessOf(session, uidls)
+    const nameless =
+      length >= stat.count && uidls.malformed === 0 ? EMPTY.nameless : await namelessOf(session, uidls, stat.count)
     return {
       named: uidls,
       namedCount: length,
       nameless,
       noUidl: false,
       lastUidl: lastOf(uidls),
-      digest: nameless.length === 0 ? uidls.digest : null,
+      digest: nameless.size === 0 ? uidls.digest : null,
     }
   } catch (error) {
     if (!(error instanceof Failure) || error.step !== 'uidl' || session.ended) throw error
     // refused, and the session goes on: there is no UIDL here
-    const nameless = [...(await session.sizes()).keys()].toSorted((a, b) => a - b)
-    return { ...EMPTY, nameless, noUidl: true }
+    return { ...EMPTY, nameless: await namelessOf(session, [], stat.count), noUidl: true }
   }
 }
 
-/** Messages of the scan listing that the UIDL reply does not name. */
-async function namelessOf(session: PopSession, named: Iterable<UidlEntry>): Promise<number[]> {
-  const rest = new Set((await session.sizes()).keys())
+/** Messages of the scan listing, and of the maildrop by its count, that the UIDL reply does not name. */
+async function namelessOf(
+  session: PopSession,
+  named: Iterable<UidlEntry>,
+  count: number,
+): Promise<Map<number, number>> {
+  const sizes = await session.sizes()
+  const rest = new Map(sizes)
+  // what neither list can be read of is there all the same
+  for (let number = 1; number <= Math.min(count, MOST_UNLISTED); number += 1) if (!rest.has(number)) rest.set(number, 0)
   for (const { number } of named) rest.delete(number)
-  return [...rest].toSorted((a, b) => a - b)
+  return rest
 }
 
 /** The UIDL of the highest message number. */
-function lastOf(named: Iterable<UidlEntry>): string | null {
-  let last: UidlEntry | undefined
-  for (const entry of named) if (!last || entry.number > last.number) last = entry
-  return last?.uidl ?? null
+function lastOf(uidls: UidlListing): string | null {
+  let last = 0
+  for (let i = 1; i < uidls.length; i += 1) if (uidls.numberAt(i) > uidls.numberAt(last)) last = i
+  return uidls.length === 0 ? null : uidls.uidlAt(last)
 }

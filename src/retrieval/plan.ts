@@ -15,29 +15,65 @@ export interface Comparison {
   readonly wanted: readonly Candidate[]
   /** The server's copy may go. */
   readonly remove: readonly Candidate[]
+  /**
+   * Listed under a UIDL that several messages have or had: their places in the group move when one of them leaves, so that only their
+   * bytes say which is which.
+   */
+  readonly shared: readonly Candidate[]
   /** On the server as far as we knew, and not listed any more. */
   readonly gone: readonly LedgerKey[]
 }
 
 /** `named` in the order of the server's lines: equal UIDLs are counted in that order. */
 export function compareListing(named: Iterable<{ number: number; uidl: string }>, ledger: Ledger): Comparison {
+  const { marks, shared } = ledger
   const wanted: Candidate[] = []
   const remove: Candidate[] = []
   const listed = new Set<string>()
-  const equals = new Map<string, number>()
+  const several = new Set(shared)
+  let known = 0
   for (const { number, uidl } of named) {
-    const ordinal = listed.has(uidl) ? (equals.get(uidl) ?? 1) + 1 : 1
-    if (ordinal > 1) equals.set(uidl, ordinal)
-    const key = ledgerKey({ uidl, ordinal })
-    listed.add(key)
-    const mark = ledger.get(key)
+    if (listed.has(uidl)) several.add(uidl)
+    listed.add(uidl)
+    if (several.has(uidl)) continue
+    const mark = marks.get(uidl)
+    if (mark !== undefined) known += 1
     if (mark === 'known' || mark === 'intended') continue
-    if (mark === 'deletable' || mark === 'doomed') remove.push({ number, uidl, ordinal, mark })
-    else wanted.push({ number, uidl, ordinal, mark })
+    const candidate = { number, uidl, ordinal: 1, mark }
+    if (mark === 'deletable' || mark === 'doomed') remove.push(candidate)
+    else wanted.push(candidate)
   }
+  if (several.size === 0 && known === marks.size) return { wanted, remove, shared: [], gone: [] }
+  return withShared({ wanted, remove, named, listed, several }, marks)
+}
+
+/** The rest of the comparison where several messages have one UIDL, or something has gone. */
+function withShared(
+  found: {
+    wanted: Candidate[]
+    remove: Candidate[]
+    named: Iterable<{ number: number; uidl: string }>
+    listed: Set<string>
+    several: ReadonlySet<string>
+  },
+  marks: Ledger['marks'],
+): Comparison {
+  const { listed, several } = found
+  const isSingle = ({ uidl }: Candidate): boolean => !several.has(uidl)
+  const shared: Candidate[] = []
+  const counts = new Map<string, number>()
+  if (several.size > 0)
+    for (const { number, uidl } of found.named) {
+      if (!several.has(uidl)) continue
+      const ordinal = (counts.get(uidl) ?? 0) + 1
+      counts.set(uidl, ordinal)
+      const key = ledgerKey({ uidl, ordinal })
+      listed.add(key)
+      shared.push({ number, uidl, ordinal, mark: marks.get(key) })
+    }
   const gone: LedgerKey[] = []
-  for (const key of ledger.keys()) if (!listed.has(key)) gone.push(parseLedgerKey(key))
-  return { wanted, remove, gone }
+  for (const key of marks.keys()) if (!listed.has(key)) gone.push(parseLedgerKey(key))
+  return { wanted: found.wanted.filter(isSingle), remove: found.remove.filter(isSingle), shared, gone }
 }
 
 export interface PlannedMessage extends LedgerKey {
@@ -46,6 +82,8 @@ export interface PlannedMessage extends LedgerKey {
   readonly sizeBytes: number
   /** The ledger has its headers, from when it was larger than the account allowed. */
   readonly replacesHeaders?: boolean
+  /** Others have the same UIDL: which one it is, its bytes say. */
+  readonly shared?: boolean
 }
 
 export interface Division {

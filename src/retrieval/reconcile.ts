@@ -65,7 +65,7 @@ async function compareUnderLease(
   const gaps = (await findGaps(ctx.db, accountId)).filter((gap) => gap.gap !== 'waiting' || !listed.has(ledgerKey(gap)))
   const total = Object.values(known).reduce((sum, n) => sum + n, 0)
   return {
-    server: { messages: stat.count, bytes: stat.sizeBytes, withoutUidl: scan.nameless.length },
+    server: { messages: stat.count, bytes: stat.sizeBytes, withoutUidl: scan.nameless.size },
     onServer: { ...known, new: keys.length - total },
     notOnServer: rest,
     gaps,

@@ -1,14 +1,16 @@
 // What one session does once it is logged in: compare, guard, screen, retrieve, delete by policy, quit.
 
+import { createHash } from 'node:crypto'
 import { HOUR_MS, MINUTE_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
-import { ledgerKey, type LedgerKey } from '../db/ledger.ts'
-import type { Maildrop } from '../db/maildrops.ts'
+import { holdLease } from '../db/lanes.ts'
+import { keyOf, ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
+import { saveHashResume, type Maildrop } from '../db/maildrops.ts'
 import { showsSlices } from '../oauth/provider-presets.ts'
 import type { PopSession } from '../pop3/session.ts'
 import { compare, type Compared } from './compare.ts'
-import { HashIdentity } from './hash-identity.ts'
 import { list } from './list.ts'
+import { goneUnless, type Nameless } from './nameless.ts'
 import { capped, type PlannedMessage } from './plan.ts'
 import { removeFromServer, type Removable } from './remove.ts'
 import { cutoffOf, screen } from './screen.ts'
@@ -28,6 +30,7 @@ export async function receive(s: SessionContext): Promise<Received> {
     listing: maildrop.listing,
     firstSyncDoneAt: maildrop.firstSyncDoneAt,
     hashIdentity: maildrop.hashIdentity,
+    hashResumeAfter: maildrop.hashResumeAfter,
     guard: maildrop.guard,
     deleted: 0,
     more: false,
@@ -51,10 +54,10 @@ export async function receive(s: SessionContext): Promise<Received> {
     bytes: maildrop.policy.maxSessionBytes,
   })
   const wanted = await screened(s, chosen.now, work)
-  await storeHeaders(s, work.oversize)
-  const identity = scan.nameless.length > 0 ? new HashIdentity(work.storedHashes) : undefined
-  const { stopped, ended, keysByHash } = await retrieve(s, wanted, scan.nameless, identity)
+  await storeHeaders(s, work)
+  const { stopped, ended, resumeAfter, keysByHash } = await retrieve(s, wanted, work.nameless)
   const more = chosen.more || stopped
+  if (work.nameless && !stopped && !ended) await settleNameless(s, work, work.nameless.identity.seen)
 
   const removable = ended ? [] : toRemove(s, work, wanted, keysByHash)
   const { deleted, damaged, left } = await removeFromServer(s, removable)
@@ -62,9 +65,12 @@ export async function receive(s: SessionContext): Promise<Received> {
   return {
     ...asBefore,
     loginDelaySeconds,
-    listing: complete ? { listedAt: now, ...stat, lastUidl: scan.lastUidl, digest: scan.digest } : undefined,
+    listing: complete
+      ? { listedAt: now, ...stat, lastUidl: scan.lastUidl, digest: work.nameless ? null : scan.digest }
+      : undefined,
     firstSyncDoneAt: first && !more ? now : maildrop.firstSyncDoneAt,
-    hashIdentity: scan.nameless.length > 0,
+    hashIdentity: scan.noUidl,
+    hashResumeAfter: resumeAfter,
     guard: more ? work.guard : null,
     deleted,
     more,
@@ -101,20 +107,26 @@ async function screened(
 }
 
 /** What is larger than the account allows stays on the server; its headers say what it is. */
-async function storeHeaders(
-  { session, store, maildrop }: SessionContext,
-  oversize: readonly PlannedMessage[],
-): Promise<void> {
-  if (oversize.length === 0) return
-  const byNumber = new Map(oversize.map((message) => [message.number, message]))
+async function storeHeaders({ session, store, maildrop }: SessionContext, work: Compared): Promise<void> {
+  const { nameless, ledger } = work
+  const tooLargeToo = (nameless?.messages ?? []).filter(({ sizeBytes }) => sizeBytes > maildrop.policy.maxMessageBytes)
+  const byNumber = new Map([...work.oversize, ...tooLargeToo].map((message) => [message.number, message]))
+  if (byNumber.size === 0) return
   for await (const top of session.tops([...byNumber.keys()], 0)) {
     const message = byNumber.get(top.number)
     if (!message) continue
-    if ('failure' in top) await store.skip(message, top.failure.evidence)
-    else await store.addHeaders(message, top.head, tooLarge(message.sizeBytes, maildrop))
+    if ('failure' in top) {
+      if (message.uidl !== '') await store.skip(message, top.failure.evidence)
+      continue
+    }
+    const key = message.uidl === '' ? nameless?.identity.identifyHead(sha256(top.head)) : message
+    if (!key || (message.uidl === '' && ledger.marks.has(ledgerKey(key)))) continue
+    await store.addHeaders({ ...message, ...keyOf(key) }, top.head, tooLarge(message.sizeBytes, maildrop))
   }
   await store.finish()
 }
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
 const tooLarge = (sizeBytes: number, { policy }: Maildrop): string =>
   `larger than this account allows: ${sizeBytes} bytes, ${policy.maxMessageBytes} are allowed (max_message_bytes); only the headers are stored`
@@ -124,25 +136,24 @@ interface Retrieved {
   readonly stopped: boolean
   /** The session is over: nothing can be asked any more. */
   readonly ended: boolean
-  /** Of messages without a UIDL, by number. */
+  /** The message without a name at which it stopped. */
+  readonly resumeAfter: number | null
+  /** Of messages without a name of their own, by number. */
   readonly keysByHash: ReadonlyMap<number, LedgerKey>
 }
 
 async function retrieve(
-  { session, store, signal, maildrop }: SessionContext,
-  wanted: readonly PlannedMessage[],
-  nameless: readonly number[],
-  identity: HashIdentity | undefined,
+  s: SessionContext,
+  named: readonly PlannedMessage[],
+  nameless: Nameless | undefined,
 ): Promise<Retrieved> {
+  const { session, store, signal, maildrop } = s
   const keysByHash = new Map<number, LedgerKey>()
-  const byHash = nameless.map((number): PlannedMessage => ({ number, uidl: '', ordinal: 1, sizeBytes: 0 }))
-  const waiting = new Map([...wanted, ...byHash].map((message) => [message.number, message]))
+  const fitting = (nameless?.messages ?? []).filter(({ sizeBytes }) => sizeBytes <= maildrop.policy.maxMessageBytes)
+  const waiting = new Map([...named, ...fitting].map((message) => [message.number, message]))
   const end = performance.now() + TURN_MS
   let refusal: Failure | undefined
   let reading: PlannedMessage | undefined
-  // without a UIDL there is nothing to remember a message by; it is met again in the next session
-  const giveUp = async (message: PlannedMessage, reason: string): Promise<void> =>
-    message.uidl === '' ? undefined : await store.skip(message, reason)
   try {
     for await (const message of session.retrieve([...waiting.keys()], (number) => waiting.get(number)?.sizeBytes)) {
       const planned = waiting.get(message.number)
@@ -150,32 +161,51 @@ async function retrieve(
       reading = planned
       if ('failure' in message) {
         refusal = message.failure
-        await giveUp(planned, refusal.evidence)
-      } else if (planned.uidl === '' && identity) {
-        const key = await store.addByHash(planned, message.chunks, identity)
+        if (planned.uidl !== '') await store.skip(planned, refusal.evidence)
+      } else if (nameless && isNameless(planned)) {
+        const key = await store.addByHash(planned, message.chunks, nameless.identity)
         if (key) keysByHash.set(planned.number, key)
-      } else await store.add(planned, message.chunks)
+      } else await store.add(planned, message.chunks, nameless?.identity)
       waiting.delete(message.number)
       if (performance.now() > end) break
     }
   } catch (error) {
-    if (error instanceof TooLarge && reading && reading.uidl !== '') {
+    if (error instanceof TooLarge && reading) {
       // it goes on for nobody knows how long: this session ends here, and the next one leaves it where it is
       session.close()
       const sizeBytes = maildrop.policy.maxMessageBytes + 1
-      await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop))
+      const resumeAfter = isNameless(reading) ? reading.number : null
+      if (resumeAfter === null)
+        await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop))
       await store.finish()
-      return { stopped: true, ended: true, keysByHash }
+      return { stopped: waiting.size > 1, ended: true, resumeAfter, keysByHash }
     }
     // the one that was being read may be what breaks the session: next time the others come first
     const [broke] = waiting.values()
-    if (broke && error instanceof Failure && !isStopping(signal)) await giveUp(broke, error.evidence)
+    if (broke && error instanceof Failure && !isStopping(signal)) {
+      if (broke.uidl !== '') await store.skip(broke, error.evidence)
+      // without a name there is nothing to remember it by but its place
+      if (isNameless(broke)) await saveHashResume(s.ctx.db, s.lease.accountId, broke.number)
+    }
     throw error
   }
   await store.finish()
+  const [next] = waiting.values()
+  const resumeAfter = next && reading && isNameless(next) ? reading.number : null
   // where every single message was refused, it is not the messages' fault
-  if (refusal && wanted.length > 1 && store.counts.stored === 0) throw refusal
-  return { stopped: waiting.size > 0, ended: false, keysByHash }
+  if (refusal && named.length > 1 && store.counts.stored === 0) throw refusal
+  return { stopped: waiting.size > 0, ended: false, resumeAfter, keysByHash }
+}
+
+const isNameless = ({ uidl, shared = false }: PlannedMessage): boolean => uidl === '' || shared
+
+/** All bytes were seen: what has no name and was not among them has gone. */
+async function settleNameless(s: SessionContext, work: Compared, seen: ReadonlySet<string>): Promise<void> {
+  await s.ctx.db.transaction().execute(async (tx) => {
+    await holdLease(tx, s.lease)
+    await markSeen(tx, s.lease.accountId, [...seen].map(parseLedgerKey))
+    await markGone(tx, s.lease.accountId, goneUnless(work.perhapsGone, seen))
+  })
 }
 
 /** What the policy lets go: stored long enough, acknowledged, or stored just now. */
@@ -189,6 +219,7 @@ function toRemove(
   const atOnce = deleteAfterDays === 0 && !deleteAfterAck
   const storedNow = (key: LedgerKey): boolean => atOnce && store.storedKeys.has(ledgerKey(key))
   const hashed = [...keysByHash].map(([number, key]) => ({ number, ...key }))
-  const mayGo = (key: LedgerKey): boolean => ['deletable', 'doomed'].includes(work.ledger.get(ledgerKey(key)) ?? '')
+  const mayGo = (key: LedgerKey): boolean =>
+    ['deletable', 'doomed'].includes(work.ledger.marks.get(ledgerKey(key)) ?? '')
   return [...work.remove, ...wanted.filter(storedNow), ...hashed.filter((one) => storedNow(one) || mayGo(one))]
 }

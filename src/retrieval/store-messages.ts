@@ -5,10 +5,11 @@ import { createHash } from 'node:crypto'
 import { errorText, LeaseLost } from '../base/failure.ts'
 import { refusedValues, type Database } from '../db/database.ts'
 import type { Lease } from '../db/lanes.ts'
-import { skipUidl, type LedgerKey } from '../db/ledger.ts'
+import { keyOf, skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
 import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
 import { fingerprintOf } from './guard.ts'
+import { adoptUidls } from '../db/renumbering.ts'
 import type { HashIdentity } from './hash-identity.ts'
 import type { PlannedMessage } from './plan.ts'
 
@@ -57,15 +58,18 @@ export class MessageStore {
 
   /**
    * Reads one body to its end. Throws what the wire throws (the message is then not stored), what an earlier commit threw, or
-   * TooLarge.
+   * TooLarge. `identity`: of a maildrop in which messages had no UIDL; one that has one now keeps its row.
    */
-  async add(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<void> {
+  async add(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>, identity?: HashIdentity): Promise<void> {
     const received = await this.#receive(planned, body)
-    if (received.sizeBytes === 0) await this.skip(planned, 'the server sent an empty message')
-    else await this.#enter(received)
+    if (received.sizeBytes === 0) return await this.skip(planned, 'the server sent an empty message')
+    const nameless = identity?.takeNameless(received.sha256)
+    if (!nameless) return await this.#enter(received)
+    this.counts.suppressed += 1
+    await adoptUidls(this.#database.db, this.#lease.accountId, [{ from: nameless, to: planned }])
   }
 
-  /** The same where the server has no UIDL: the bytes say which message it is. Returns its key; undefined for an empty one. */
+  /** The same where the message has no name of its own: its bytes say which it is. Returns its key; undefined for an empty one. */
   async addByHash(
     planned: PlannedMessage,
     body: AsyncIterable<readonly Buffer[]>,
@@ -73,7 +77,7 @@ export class MessageStore {
   ): Promise<LedgerKey | undefined> {
     const received = await this.#receive(planned, body)
     if (received.sizeBytes === 0) return undefined
-    const { key, known } = identity.identify(received.sha256)
+    const { key, known } = identity.identify(received.sha256, planned.uidl)
     if (known) this.counts.suppressed += 1 // where it was spooled, the sweep removes it
     else await this.#enter({ ...received, ...key })
     return key
@@ -189,5 +193,3 @@ export class MessageStore {
     }
   }
 }
-
-const keyOf = ({ uidl, ordinal }: LedgerKey): LedgerKey => ({ uidl, ordinal })

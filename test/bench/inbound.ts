@@ -101,7 +101,7 @@ async function collect(
     const [warm = '', email = ''] = world.emails
     // tokens are fetched and code is warm, as in a worker that has been running for a while
     await house.poll(ids.get(email) ?? 0)
-    fill(world, warm, Math.min(2_000, what.messages), what.sizeBytes)
+    fill(world, warm, Math.min(2_000, what.messages), Math.min(1_000_000, what.sizeBytes))
     await house.poll(ids.get(warm) ?? 0)
     fill(world, email, what.messages, what.sizeBytes)
     const measured = await house.poll(ids.get(email) ?? 0)

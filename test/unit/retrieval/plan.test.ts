@@ -20,8 +20,12 @@ const listing = (text: string): Line[] =>
       return { number: index + 1, uidl, sizeBytes: Number(size) }
     })
 /** 'a' is (a, 1), 'a/2' the second message with that UIDL. */
-const ledger = (entries: Record<string, LedgerMark>): Ledger =>
-  new Map(Object.entries(entries).map(([key, mark]) => [key.replace('/', '\n'), mark]))
+const ledger = (entries: Record<string, LedgerMark>): Ledger => {
+  const marks = new Map(Object.entries(entries).map(([key, mark]) => [key.replace('/', '\n'), mark] as const))
+  const shared = Object.keys(entries).flatMap((key) => (key.includes('/') ? (key.split('/')[0] ?? '') : []))
+  return { marks, shared: new Set(shared), nameless: false }
+}
+const EMPTY = ledger({})
 const shown = (messages: readonly PlannedMessage[]): string =>
   messages.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`).join(' ')
 
@@ -38,16 +42,26 @@ describe('what is retrieved', () => {
   })
 
   test('is nothing of an empty maildrop', () => {
-    expect(plan([], new Map())).toEqual({ wanted: [], retrieve: [], oversize: [], remove: [], gone: [] })
+    expect(plan([], EMPTY)).toEqual({
+      wanted: [],
+      retrieve: [],
+      oversize: [],
+      remove: [],
+      shared: [],
+      gone: [],
+    })
   })
 
   test.each<[string, Record<string, LedgerMark>, string]>([
-    ['a:1 a:1 b:1 a:1', {}, '1=a/1 2=a/2 3=b/1 4=a/3'],
-    ['a:1 a:1', { a: 'known' }, '2=a/2'],
-    ['a:1 a:1', { a: 'known', 'a/2': 'known' }, ''],
+    ['a:1 a:1 b:1 a:1', {}, '1=a/1 2=a/2 4=a/3'],
+    ['a:1 a:1', { a: 'known' }, '1=a/1 2=a/2'],
+    ['a:1', { a: 'deletable', 'a/2': 'listed' }, '1=a/1'],
     ['a:1', { 'a/2': 'known' }, '1=a/1'],
-  ])('of messages with equal UIDLs (%s, known %j) is each one', (text, known, expected) => {
-    expect(shown(plan(listing(text), ledger(known)).retrieve)).toBe(expected)
+    ['a:1 b:1', { a: 'known' }, ''],
+  ])('is never decided by the place of a message among equal UIDLs (%s, known %j)', (text, known, shared) => {
+    const found = plan(listing(text), ledger(known))
+    expect(found.shared.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`).join(' ')).toBe(shared)
+    expect([...found.retrieve, ...found.remove].filter(({ uidl }) => uidl === 'a')).toEqual([])
   })
 
   test('tells a UIDL that ends in a number from the second of two equal ones', () => {
@@ -74,7 +88,7 @@ describe('what is retrieved', () => {
   })
 
   test('is a message whose size the server does not tell as well', () => {
-    const { wanted } = compareListing([{ number: 3, uidl: 'c' }], new Map())
+    const { wanted } = compareListing([{ number: 3, uidl: 'c' }], EMPTY)
     expect(divide(wanted, new Map(), MAX)).toEqual({
       retrieve: [{ number: 3, uidl: 'c', ordinal: 1, sizeBytes: 0 }],
       oversize: [],
@@ -84,7 +98,7 @@ describe('what is retrieved', () => {
 
 describe('what is larger than the account allows', () => {
   test('is named apart, once', () => {
-    const { retrieve, oversize } = plan(listing('a:1 big:100001 c:100000'), new Map())
+    const { retrieve, oversize } = plan(listing('a:1 big:100001 c:100000'), EMPTY)
     expect([shown(retrieve), shown(oversize)]).toEqual(['1=a/1 3=c/1', '2=big/1'])
     expect(plan(listing('big:100001'), ledger({ big: 'known' }))).toMatchObject({ retrieve: [], oversize: [] })
   })
@@ -106,7 +120,7 @@ describe('the caps of one session', () => {
     ['a:10 b:1000 c:10', { messages: 3, bytes: 100 }, '1=a/1 3=c/1', true],
     ['a:0 b:0', { messages: 0, bytes: 0 }, '1=a/1', true],
   ])('%s within %j: %s, more: %s', (text, caps, expected, more) => {
-    const { now, ...rest } = capped(plan(listing(text), new Map()).retrieve, caps)
+    const { now, ...rest } = capped(plan(listing(text), EMPTY).retrieve, caps)
     expect([shown(now), rest.more]).toEqual([expected, more])
   })
 
@@ -115,7 +129,7 @@ describe('the caps of one session', () => {
     const maildrop = listing('a:10 huge:1000 b:10 huger:2000 c:10')
     let sessions = 0
     for (let more = true; more; sessions++) {
-      const result = capped(plan(maildrop, known).retrieve, { messages: 2, bytes: 100 })
+      const result = capped(plan(maildrop, { ...EMPTY, marks: known }).retrieve, { messages: 2, bytes: 100 })
       expect(result.now.length).toBeGreaterThan(0)
       for (const { uidl } of result.now) known.set(uidl, 'known')
       more = result.more
@@ -127,8 +141,8 @@ describe('the caps of one session', () => {
 
 describe('what is removed from the server', () => {
   test('is what the policy allows, by its number in this session', () => {
-    const known = ledger({ a: 'deletable', b: 'known', c: 'doomed', 'c/2': 'known', x: 'deletable' })
-    const { remove, retrieve } = plan(listing('a:1 b:1 c:1 c:1'), known)
+    const known = ledger({ a: 'deletable', b: 'known', c: 'doomed', x: 'deletable' })
+    const { remove, retrieve } = plan(listing('a:1 b:1 c:1'), known)
     expect(remove.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`)).toEqual(['1=a/1', '3=c/1'])
     expect(retrieve).toEqual([])
   })
