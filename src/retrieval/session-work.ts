@@ -151,6 +151,7 @@ async function retrieve(
   const keysByHash = new Map<number, LedgerKey>()
   const fitting = (nameless?.messages ?? []).filter(({ sizeBytes }) => sizeBytes <= maildrop.policy.maxMessageBytes)
   const waiting = new Map([...named, ...fitting].map((message) => [message.number, message]))
+  store.expect([...waiting.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
   const end = performance.now() + TURN_MS
   let refusal: Failure | undefined
   let reading: PlannedMessage | undefined

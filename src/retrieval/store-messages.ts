@@ -8,6 +8,7 @@ import type { Lease } from '../db/lanes.ts'
 import { keyOf, skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
 import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
+import { Arena } from './arena.ts'
 import { fingerprintOf } from './guard.ts'
 import { adoptUidls } from '../db/renumbering.ts'
 import type { HashIdentity } from './hash-identity.ts'
@@ -17,6 +18,7 @@ const BATCH_MESSAGES = 250
 const BATCH_BYTES = 2 * 1024 * 1024
 const BATCH_MS = 1_000
 const SPOOL_ABOVE_BYTES = 1024 * 1024
+const SMALL_BYTES = 256 * 1024
 
 export interface StoreCounts {
   stored: number
@@ -49,11 +51,21 @@ export class MessageStore {
   #bytes = 0
   #openedAt = 0
   #committing: Promise<void> = Promise.resolve()
+  /** Of the batch that is being received, and of the one that is being committed. */
+  #arena = new Arena(0)
+  #otherArena = new Arena(0)
 
   constructor(database: Database, lease: Lease, options: { maxMessageBytes: number }) {
     this.#database = database
     this.#lease = lease
     this.#maxMessageBytes = options.maxMessageBytes
+  }
+
+  /** How much is going to come, by what was announced: memory is taken for that, or for a batch. */
+  expect(bytes: number): void {
+    const sizeBytes = Math.min(BATCH_BYTES + SMALL_BYTES, Math.ceil(bytes * 1.1) + SMALL_BYTES / 16)
+    this.#arena = new Arena(sizeBytes)
+    this.#otherArena = new Arena(sizeBytes)
   }
 
   /**
@@ -124,6 +136,8 @@ export class MessageStore {
     if (batch.length === 0) return
     this.#batch = []
     this.#bytes = 0
+    ;[this.#arena, this.#otherArena] = [this.#otherArena, this.#arena]
+    this.#arena.clear() // the commit before has ended
     this.#committing = this.#commit(batch)
     this.#committing.catch(() => undefined) // reported by the next add() or finish()
   }
@@ -153,6 +167,9 @@ export class MessageStore {
   async #receive(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<NewMessage> {
     const hash = createHash('sha256')
     const { db, pool } = this.#database
+    const arena = this.#arena
+    arena.begin()
+    let small = planned.sizeBytes <= SMALL_BYTES
     let pieces: Buffer[] = []
     let held = 0
     let sizeBytes = 0
@@ -162,12 +179,15 @@ export class MessageStore {
     for await (const buffers of body) {
       for (const bytes of buffers) {
         hash.update(bytes)
-        pieces.push(bytes)
-        held += bytes.length
         sizeBytes += bytes.length
+        if (small && arena.add(bytes)) continue
+        if (small) pieces.push(arena.moveOut())
+        held = small ? sizeBytes : held + bytes.length
+        small = false
+        pieces.push(bytes)
       }
       if (sizeBytes > this.#maxMessageBytes)
-        throw new TooLarge(head ?? Buffer.concat(pieces).subarray(0, HEADER_LIMIT_BYTES))
+        throw new TooLarge(head ?? Buffer.concat([arena.taken, ...pieces]).subarray(0, HEADER_LIMIT_BYTES))
       if (held < SPOOL_ABOVE_BYTES) continue
       spooledAs ??= await beginSpool(db, this.#lease.accountId)
       const whole = Buffer.concat(pieces)
@@ -177,7 +197,7 @@ export class MessageStore {
       pieces = [Buffer.from(whole.subarray(cut))]
       held = whole.length - cut
     }
-    const rest = pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
+    const rest = small ? arena.taken : pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
     if (spooledAs !== undefined && rest.length > 0) await appendSpool(pool, spooledAs, chunks, [rest])
     const summary = summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES))
     return {
