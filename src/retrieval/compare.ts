@@ -75,7 +75,7 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
     sizes,
     maildrop.policy.maxMessageBytes,
   )
-  const looks = await guarded(s, retrieve, scan.namedCount)
+  const looks = await guarded(s, retrieve, scan.named.length)
   const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
   await writeListed(
     s,

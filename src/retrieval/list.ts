@@ -2,13 +2,11 @@
 // them names is looked for all the same.
 
 import { Failure } from '../base/failure.ts'
-import type { UidlEntry, UidlListing } from '../pop3/listing.ts'
 import type { PopSession } from '../pop3/session.ts'
+import type { Named } from './plan.ts'
 
 export interface Scan {
-  /** In the order of the server's lines. */
-  readonly named: Iterable<UidlEntry>
-  readonly namedCount: number
+  readonly named: Named
   /** Messages that have no usable UIDL: number and announced size. */
   readonly nameless: ReadonlyMap<number, number>
   /** The server has no UIDL at all. */
@@ -21,7 +19,8 @@ export interface Scan {
 /** So many messages are asked for although no list names them. */
 const MOST_UNLISTED = 1_000
 
-const EMPTY: Scan = { named: [], namedCount: 0, nameless: new Map(), noUidl: false, lastUidl: null, digest: null }
+const NOBODY: Named = { length: 0, numberAt: () => 0, uidlAt: () => '' }
+const EMPTY: Scan = { named: NOBODY, nameless: new Map(), noUidl: false, lastUidl: null, digest: null }
 
 export async function list(session: PopSession, stat: { count: number }): Promise<Scan> {
   if (stat.count === 0) return EMPTY
@@ -32,7 +31,6 @@ export async function list(session: PopSession, stat: { count: number }): Promis
       length >= stat.count && uidls.malformed === 0 ? EMPTY.nameless : await namelessOf(session, uidls, stat.count)
     return {
       named: uidls,
-      namedCount: length,
       nameless,
       noUidl: false,
       lastUidl: lastOf(uidls),
@@ -41,26 +39,22 @@ export async function list(session: PopSession, stat: { count: number }): Promis
   } catch (error) {
     if (!(error instanceof Failure) || error.step !== 'uidl' || session.ended) throw error
     // refused, and the session goes on: there is no UIDL here
-    return { ...EMPTY, nameless: await namelessOf(session, [], stat.count), noUidl: true }
+    return { ...EMPTY, nameless: await namelessOf(session, NOBODY, stat.count), noUidl: true }
   }
 }
 
 /** Messages of the scan listing, and of the maildrop by its count, that the UIDL reply does not name. */
-async function namelessOf(
-  session: PopSession,
-  named: Iterable<UidlEntry>,
-  count: number,
-): Promise<Map<number, number>> {
+async function namelessOf(session: PopSession, named: Named, count: number): Promise<Map<number, number>> {
   const sizes = await session.sizes()
   const rest = new Map(sizes)
   // what neither list can be read of is there all the same
   for (let number = 1; number <= Math.min(count, MOST_UNLISTED); number += 1) if (!rest.has(number)) rest.set(number, 0)
-  for (const { number } of named) rest.delete(number)
+  for (let i = 0; i < named.length; i += 1) rest.delete(named.numberAt(i))
   return rest
 }
 
 /** The UIDL of the highest message number. */
-function lastOf(uidls: UidlListing): string | null {
+function lastOf(uidls: Named): string | null {
   let last = 0
   for (let i = 1; i < uidls.length; i += 1) if (uidls.numberAt(i) > uidls.numberAt(last)) last = i
   return uidls.length === 0 ? null : uidls.uidlAt(last)

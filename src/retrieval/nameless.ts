@@ -48,7 +48,7 @@ export async function namelessOf(
 /** UIDLs of which one message was listed: their rows are nobody else's. */
 function namedKeys(scan: Scan, shared: readonly LedgerKey[]): ReadonlySet<string> {
   const named = new Set<string>()
-  for (const { uidl } of scan.named) named.add(uidl)
+  for (let i = 0; i < scan.named.length; i += 1) named.add(scan.named.uidlAt(i))
   for (const { uidl } of shared) named.delete(uidl)
   return named
 }

@@ -10,6 +10,13 @@ export interface Candidate extends LedgerKey {
   readonly mark: LedgerMark | undefined
 }
 
+/** Numbers and UIDLs in the order of the server's lines; no object for each of a hundred thousand. */
+export interface Named {
+  readonly length: number
+  numberAt(index: number): number
+  uidlAt(index: number): string
+}
+
 export interface Comparison {
   /** To be retrieved, or at least looked at, in the order of the listing. */
   readonly wanted: readonly Candidate[]
@@ -25,21 +32,22 @@ export interface Comparison {
 }
 
 /** `named` in the order of the server's lines: equal UIDLs are counted in that order. */
-export function compareListing(named: Iterable<{ number: number; uidl: string }>, ledger: Ledger): Comparison {
+export function compareListing(named: Named, ledger: Ledger): Comparison {
   const { marks, shared } = ledger
   const wanted: Candidate[] = []
   const remove: Candidate[] = []
   const listed = new Set<string>()
   const several = new Set(shared)
   let known = 0
-  for (const { number, uidl } of named) {
-    if (listed.has(uidl)) several.add(uidl)
-    listed.add(uidl)
-    if (several.has(uidl)) continue
+  for (let i = 0; i < named.length; i += 1) {
+    const uidl = named.uidlAt(i)
+    const seen = listed.size
+    if (listed.add(uidl).size === seen) several.add(uidl)
+    if (several.size > 0 && several.has(uidl)) continue
     const mark = marks.get(uidl)
     if (mark !== undefined) known += 1
     if (mark === 'known' || mark === 'intended') continue
-    const candidate = { number, uidl, ordinal: 1, mark }
+    const candidate = { number: named.numberAt(i), uidl, ordinal: 1, mark }
     if (mark === 'deletable' || mark === 'doomed') remove.push(candidate)
     else wanted.push(candidate)
   }
@@ -52,7 +60,7 @@ function withShared(
   found: {
     wanted: Candidate[]
     remove: Candidate[]
-    named: Iterable<{ number: number; uidl: string }>
+    named: Named
     listed: Set<string>
     several: ReadonlySet<string>
   },
@@ -63,13 +71,14 @@ function withShared(
   const shared: Candidate[] = []
   const counts = new Map<string, number>()
   if (several.size > 0)
-    for (const { number, uidl } of found.named) {
+    for (let i = 0; i < found.named.length; i += 1) {
+      const uidl = found.named.uidlAt(i)
       if (!several.has(uidl)) continue
       const ordinal = (counts.get(uidl) ?? 0) + 1
       counts.set(uidl, ordinal)
       const key = ledgerKey({ uidl, ordinal })
       listed.add(key)
-      shared.push({ number, uidl, ordinal, mark: marks.get(key) })
+      shared.push({ number: found.named.numberAt(i), uidl, ordinal, mark: marks.get(key) })
     }
   const gone: LedgerKey[] = []
   for (const key of marks.keys()) if (!listed.has(key)) gone.push(parseLedgerKey(key))

@@ -55,7 +55,8 @@ async function compareUnderLease(
   const { stat, scan } = await look(ctx, account)
   const seen = new Map<string, number>()
   const keys: LedgerKey[] = []
-  for (const { uidl } of scan.named) {
+  for (let i = 0; i < scan.named.length; i += 1) {
+    const uidl = scan.named.uidlAt(i)
     const ordinal = (seen.get(uidl) ?? 0) + 1
     seen.set(uidl, ordinal)
     keys.push({ uidl, ordinal })

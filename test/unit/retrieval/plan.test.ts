@@ -29,8 +29,14 @@ const EMPTY = ledger({})
 const shown = (messages: readonly PlannedMessage[]): string =>
   messages.map((m) => `${m.number}=${m.uidl}/${m.ordinal}`).join(' ')
 
+const namedBy = (lines: readonly { number: number; uidl: string }[]) => ({
+  length: lines.length,
+  numberAt: (i: number) => lines[i]?.number ?? 0,
+  uidlAt: (i: number) => lines[i]?.uidl ?? '',
+})
+
 function plan(lines: readonly Line[], known: Ledger) {
-  const compared = compareListing(lines, known)
+  const compared = compareListing(namedBy(lines), known)
   const sizes = new Map(lines.map((line) => [line.number, line.sizeBytes]))
   return { ...compared, ...divide(compared.wanted, sizes, MAX) }
 }
@@ -88,7 +94,7 @@ describe('what is retrieved', () => {
   })
 
   test('is a message whose size the server does not tell as well', () => {
-    const { wanted } = compareListing([{ number: 3, uidl: 'c' }], EMPTY)
+    const { wanted } = compareListing(namedBy([{ number: 3, uidl: 'c' }]), EMPTY)
     expect(divide(wanted, new Map(), MAX)).toEqual({
       retrieve: [{ number: 3, uidl: 'c', ordinal: 1, sizeBytes: 0 }],
       oversize: [],
