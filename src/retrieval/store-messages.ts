@@ -186,6 +186,13 @@ export class MessageStore {
         small = false
         pieces.push(bytes)
       }
+      if (this.#batch.length > 0 && performance.now() - this.#openedAt >= BATCH_MS) {
+        // the others do not wait for this one; its memory goes with theirs, so it moves out
+        if (small) pieces.push(arena.moveOut())
+        held = small ? sizeBytes : held
+        small = false
+        await this.#commitBehind()
+      }
       if (sizeBytes > this.#maxMessageBytes)
         throw new TooLarge(head ?? Buffer.concat([arena.taken, ...pieces]).subarray(0, HEADER_LIMIT_BYTES))
       if (held < SPOOL_ABOVE_BYTES) continue
