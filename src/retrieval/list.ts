@@ -2,6 +2,7 @@
 // them names is looked for all the same.
 
 import { Failure } from '../base/failure.ts'
+import { BY_BYTES, BY_HEADERS } from '../db/ledger.ts'
 import type { UidlEntry, UidlListing } from '../pop3/listing.ts'
 import type { PopSession } from '../pop3/session.ts'
 
@@ -27,11 +28,14 @@ export async function list(session: PopSession, stat: { count: number }): Promis
   if (stat.count === 0) return EMPTY
   try {
     const uidls = await session.uidls()
-    const { length } = uidls
+    const named = withoutOurs(uidls)
+    const { length } = named
     const nameless =
-      length >= stat.count && uidls.malformed === 0 ? EMPTY.nameless : await namelessOf(session, uidls, stat.count)
+      length >= stat.count && length === uidls.length && uidls.malformed === 0
+        ? EMPTY.nameless
+        : await namelessOf(session, named, stat.count)
     return {
-      named: uidls,
+      named,
       namedCount: length,
       nameless,
       noUidl: false,
@@ -44,6 +48,14 @@ export async function list(session: PopSession, stat: { count: number }): Promis
     return { ...EMPTY, nameless: await namelessOf(session, [], stat.count), noUidl: true }
   }
 }
+
+/** A UIDL that looks like the names we give ourselves would be taken for one of them: such a message has no name. */
+function withoutOurs(uidls: UidlListing): UidlListing | UidlEntry[] {
+  if (!OURS.some((prefix) => uidls.mentions(prefix))) return uidls
+  return [...uidls].filter(({ uidl }) => !OURS.some((prefix) => uidl.startsWith(prefix)))
+}
+
+const OURS = [BY_BYTES, BY_HEADERS]
 
 /** Messages of the scan listing, and of the maildrop by its count, that the UIDL reply does not name. */
 async function namelessOf(
