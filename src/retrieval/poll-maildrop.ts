@@ -12,6 +12,7 @@ import { hostKey } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
+import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
@@ -96,7 +97,8 @@ export async function pollMaildrop(
       await releaseLane(ctx.db, lease, ctx.clock.now())
       return { ...NOTHING, ...store.counts, more: true }
     }
-    await settleFailed(ctx, lease, host, error)
+    if (ctx.command && isOwnRefusal(error)) await releaseLane(ctx.db, lease, ctx.clock.now())
+    else await settleFailed(ctx, lease, host, error)
     ctx.log.warn(
       { account: account.email, flag: error.flag, step: error.step, evidence: error.evidence },
       'poll failed',
