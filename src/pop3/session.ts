@@ -148,9 +148,9 @@ export class PopSession extends Pop3Command {
     return new UidlListing(await this.#whole('uidl', 'UIDL'))
   }
 
-  /** Of one message; undefined where the answer makes no sense. */
+  /** Of one message; undefined where it is refused, or the answer makes no sense. */
   async uidlOf(number: number): Promise<string | undefined> {
-    const { line } = await this.#wire.ask('uidl', `UIDL ${number}`)
+    const { line } = await this.#wire.ask('uidl', `UIDL ${number}`, 'line', { tolerant: true })
     return /^\+OK\s+\d+\s+(\S.*?)\s*$/i.exec(line)?.[1]
   }
 

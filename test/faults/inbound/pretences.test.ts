@@ -24,6 +24,20 @@ row('A18b', 'a LOGIN-DELAY that is no number of seconds, or keeps us away for ye
   return `stored 3 of 3 and polled again within a day with each of ${DELAYS.length} delays`
 })
 
+row('A10b', 'STAT counts more messages than there are: a quiet maildrop is no failing account', { fast: true }, () =>
+  withInbound({}, async ({ box, user, poll, flags, inspect }) => {
+    for (const bytes of letters(3)) box.maildrop(user).add(bytes)
+    box.edits = { stat: () => '+OK 1000000000 999999999999999' }
+    expect(await poll()).toMatchObject({ stored: 3 })
+    for (let n = 0; n < 3; n++) expect((await poll()).failure).toBeUndefined()
+    expect(await flags()).toEqual([])
+    box.maildrop(user).add(letter('neu'))
+    expect(await poll()).toMatchObject({ stored: 1 })
+    expect(await inspect()).toMatchObject(UNHARMED)
+    return 'stored 4 of 4, flags 0 in 5 polls'
+  }),
+)
+
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
 row('A9c', 'UIDLs that look like the names we give to messages without one', { fast: true }, () =>
