@@ -38,6 +38,22 @@ row('A10b', 'STAT counts more messages than there are: a quiet maildrop is no fa
   }),
 )
 
+row('A4b', 'a server that hangs up after every message is emptied, without waits that grow', { fast: true }, () =>
+  withInbound({}, async ({ box, user, poll, nextAt, inspect }) => {
+    for (const bytes of letters(8)) box.maildrop(user).add(bytes)
+    box.hooks = { seen: ({ verb, nth }) => (verb === 'RETR' && nth > 1 ? { cutAfter: 0 } : undefined) }
+    const waits: number[] = []
+    for (let n = 0; n < 8; n++) {
+      await poll()
+      waits.push((await nextAt()).getTime() - Date.now())
+      await box.waitFor(() => box.maildrop(user).holder === undefined)
+    }
+    expect(await inspect()).toMatchObject(UNHARMED)
+    expect(Math.max(...waits.slice(0, 7))).toBeLessThan(15_000)
+    return `stored 8 of 8 in 8 sessions, the longest wait ${Math.round(Math.max(...waits.slice(0, 7)) / 1_000)} s`
+  }),
+)
+
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
 row('A9c', 'UIDLs that look like the names we give to messages without one', { fast: true }, () =>
