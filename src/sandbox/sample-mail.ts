@@ -105,6 +105,10 @@ function compose(about: SampleMailAbout, dice: Dice): { from: Correspondent; con
   return { from: content.from ?? from, content }
 }
 
+/** Nobody comes back to what a machine has written. */
+export const isByHand = (about: SampleMailAbout): boolean =>
+  !compose(about, new Dice(about.seed)).content.headers.some((field) => /^(?:Auto-Submitted|Precedence):/.test(field))
+
 /** The correspondent has thought of something else. */
 function answer(about: SampleMailAbout): { from: Correspondent; content: Content } {
   const { from, content } = compose(about, new Dice(about.seed))

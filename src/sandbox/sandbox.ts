@@ -20,7 +20,7 @@ import {
   type Resident,
   RESIDENTS,
 } from './residents.ts'
-import { Dice, sampleMail, type SampleMailAbout } from './sample-mail.ts'
+import { Dice, isByHand, sampleMail, type SampleMailAbout } from './sample-mail.ts'
 import { Script } from './scenario.ts'
 import { type SmtpEvent, startSmtpServer } from './smtp-server.ts'
 import { type SandboxGrant, startTokenEndpoint, type TokenEndpoint } from './token-endpoint.ts'
@@ -145,11 +145,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     report({ type: 'delivered', email, mail })
     return mail
   }
-  /** One mail in four comes back to the one before it. */
+  /** One mail in four comes back to the last one that was written by hand. */
   function answering(email: string, sample: SampleMailAbout): Pick<SampleMailAbout, 'answers'> {
     const answers = samples.get(email)
     if (answers && new Dice(`${sample.seed}/answers`).below(4) === 0) return { answers }
-    samples.set(email, sample)
+    if (isByHand(sample)) samples.set(email, sample)
     return {}
   }
   for (const email of mailboxes.keys()) {
