@@ -1,6 +1,7 @@
 // `poststelle demo`: the whole service on its embedded database against the provider simulator, with a live account of what
 // happens. Nothing leaves this machine.
 
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { importAccounts } from '../accounts/import.ts'
@@ -72,7 +73,8 @@ async function runDemo(
   options: { seconds?: number; json?: boolean },
   stopSignal: Promise<string>,
 ): Promise<void> {
-  const { db, vault, clock } = installation
+  const { db, vault, clock, config } = installation
+  writeFileSync(path.join(config.dataFolder, 'ca.pem'), sandbox.caPem) // for commands that poll a simulated account
   const accounts = parseAccounts(JSON.stringify(sandbox.accounts), 'the simulator', () => undefined)
   await importAccounts({ db, vault }, accounts, { dryRun: false })
   const since = clock.now()

@@ -38,6 +38,9 @@ function when(text: string): When {
   return () => at
 }
 
+/** A query of many thousand words is too much for the database, which says so in words of its own. */
+const SEARCH_CHARS = 2_000
+
 export const addFilterOptions = (command: Command): Command =>
   command
     .option('--account <id or e-mail>', 'only mail of this account')
@@ -47,6 +50,8 @@ export const addFilterOptions = (command: Command): Command =>
 /** Throws UserError where the account is not known. */
 export async function inboxFilter(db: Db, now: Date, { account, since, search }: FilterOptions): Promise<InboxFilter> {
   if (search?.trim() === '') throw new UserError('--search: has no word in it', { exitCode: 2 })
+  if (search !== undefined && search.length > SEARCH_CHARS)
+    throw new UserError(`--search: is longer than ${SEARCH_CHARS} characters; fewer words find more`, { exitCode: 2 })
   return {
     ...(account !== undefined && { accountId: (await findAccount(db, account)).id }),
     ...(since && { since: since(now) }),

@@ -11,6 +11,7 @@ import { loadAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import { loadGrant, storeRefusal, storeToken, type Grant } from '../db/grants.ts'
 import { claimLane, holdLease, lockLanes, parkLane, releaseLane, type Lease } from '../db/lanes.ts'
+import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { recordFailure, recordTokenOk } from '../health/record.ts'
 import type { Net } from '../net/net.ts'
 import { acquireToken } from '../oauth/acquire.ts'
@@ -25,6 +26,8 @@ export interface CredentialContext {
   readonly clock: Clock
   readonly log: Logger
   readonly workerId: number
+  /** A command: what its own settings refuse is told to whoever runs it, and not held against the account. */
+  readonly command?: boolean
 }
 
 /** An account whose auth is OAuth 2.0. */
@@ -169,6 +172,7 @@ async function settleRefused(ctx: CredentialContext, lease: Lease, grant: Grant,
     const current = await loadGrant(tx, lease.accountId)
     // the operator has given another credential meanwhile: this refusal is about the old one
     if (current?.version !== grant.version) return await releaseLane(tx, lease, now)
+    if (ctx.command && isOwnRefusal(failure)) return await releaseLane(tx, lease, now)
     // a passing trouble at an early refresh: the token that is there still opens the mailbox
     if (persistence === 'transient' && grant.accessExpiresAt && grant.accessExpiresAt > later(now, STILL_GOOD_MS)) {
       return await releaseLane(tx, lease, later(now, STILL_GOOD_MS / 2))

@@ -41,7 +41,8 @@ export async function recordOk(tx: Tx, accountId: number, direction: Direction, 
 }
 
 /**
- * Raises the failure's flag and parks the lane. `atLogin`: a login was refused, which counts towards the breaker.
+ * Raises the failure's flag and parks the lane. `atLogin`: a login was refused, which counts towards the breaker. `gotOn`: part of
+ * the work was done before, so that the waits do not grow.
  * Returns until when the lane is parked.
  */
 export async function recordFailure(
@@ -49,13 +50,13 @@ export async function recordFailure(
   accountId: number,
   direction: Direction,
   failure: Failure,
-  options: { atLogin: boolean; now: Date; random?: number },
+  options: { atLogin: boolean; gotOn?: boolean; now: Date; random?: number },
 ): Promise<Date | null> {
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return null
   const { verdict, stage, evidence } = failure
   const { health, parkedUntil } = transition(
-    before,
+    options.gotOn ? { ...before, failures: 0 } : before,
     { kind: 'failed', verdict, atLogin: options.atLogin },
     options.now,
     options.random ?? Math.random(),

@@ -202,7 +202,12 @@ function unquoteToken(text: string): string {
 
 const ID = /<[^<>\s\u0000-\u001f]{1,990}>/g
 
+/** No line is longer (RFC 5322 section 2.1.1); what is, would fit no index. */
+const MAX_ID_BYTES = 998
+
+export const isMessageId = (id: string): boolean => Buffer.byteLength(id) <= MAX_ID_BYTES
+
 /** All message ids in these values, in their order, each once. */
 export const messageIds = (values: readonly string[]): string[] => [
-  ...new Set(values.flatMap((value) => decodeBytes(value).match(ID) ?? [])),
+  ...new Set(values.flatMap((value) => decodeBytes(value).match(ID) ?? []).filter(isMessageId)),
 ]

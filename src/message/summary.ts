@@ -3,7 +3,7 @@
 
 import type { Summary } from '../base/summary.ts'
 import { decodeText } from './charset.ts'
-import { decodeWords } from './fields.ts'
+import { decodeWords, isMessageId } from './fields.ts'
 
 /** No header of interest begins later; a longer header block is cut there. */
 export const HEADER_LIMIT_BYTES = 64 * 1024
@@ -15,8 +15,9 @@ const WANTED = new Set(['message-id', 'date', 'from', 'to', 'subject'])
 export function summarise(head: Buffer): Summary {
   const fields = headerFields(head)
   const from = splitAddress(fields.get('from') ?? '')
+  const id = /<[^<>\s]{1,990}>/.exec(fields.get('message-id') ?? '')?.[0]
   return {
-    internetMessageId: clean(/<[^<>\s]{1,990}>/.exec(fields.get('message-id') ?? '')?.[0]),
+    internetMessageId: id !== undefined && isMessageId(id) ? clean(id) : null,
     dateAt: parseDate(fields.get('date') ?? ''),
     fromAddress: clean(from.address),
     fromName: clean(decode(from.name)),

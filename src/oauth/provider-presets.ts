@@ -92,6 +92,15 @@ export const presetFor = (provider: Provider): ProviderPreset => PRESETS[provide
 export const pollFloorMs = (popHost: string | undefined): number =>
   presetFor(providerOf(null, popHost)).minPollIntervalMs
 
+/** Of what is announced; a server may not keep us away for longer. */
+const MAX_LOGIN_DELAY_SECONDS = 86_400
+
+/** Seconds between logins that the server asks for (RFC 2449 section 6.5); 0 where it asks for none, or for nonsense. */
+export function loginDelayOf(capabilities: ReadonlyMap<string, readonly string[]>): number {
+  const [delay = ''] = capabilities.get('LOGIN-DELAY') ?? []
+  return /^\d+$/.test(delay) ? Math.min(Number(delay), MAX_LOGIN_DELAY_SECONDS) : 0
+}
+
 /** Gmail lists some 250 to 300 messages at a time and hides those that were retrieved: a UIDL that is not listed has not gone. */
 export const showsSlices = (capabilities: ReadonlyMap<string, unknown>): boolean => capabilities.has('X-GOOGLE-RICO')
 

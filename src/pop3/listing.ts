@@ -20,8 +20,11 @@ interface Parsed {
   readonly malformed: number
 }
 
-export const MAX_LISTING_BYTES = 64 * 1024 * 1024
-const MAX_NUMBER = 2 ** 31
+const MAX_LISTING_BYTES = 64 * 1024 * 1024
+/** No maildrop has so many: comparing more than that would stop the whole process for seconds and take its memory. */
+const MAX_LISTED = 1_000_000
+const MAX_CAPABILITY_BYTES = 64 * 1024
+const MAX_NUMBER = 2 ** 31 - 1
 const MAX_NUMBER_DIGITS = 10
 const MAX_SIZE_DIGITS = 15
 /** RFC 1939 says 70; longer ones are seen, and more than this would not fit an index. */
@@ -33,7 +36,7 @@ const CR = 0x0d
 const SPACE = 0x20
 const DELETE = 0x7f
 
-/** The listing grew beyond all measure. */
+/** The reply grew beyond all measure; the message says which, as the end of a sentence. */
 export class ListingTooLong extends Error {
   override readonly name = 'ListingTooLong'
 }
@@ -57,6 +60,11 @@ export class UidlListing implements Iterable<UidlEntry> {
   /** Lines that made no sense, or named a number again. */
   get malformed(): number {
     return this.#entries.malformed
+  }
+
+  /** Whether a UIDL may begin with this. */
+  mentions(prefix: string): boolean {
+    return this.#entries.text.includes(` ${prefix}`)
   }
 
   /** `index` from 0 to length - 1. */
@@ -127,7 +135,7 @@ export function parseSizes(body: Buffer): Map<number, number> {
 }
 
 /** Capability names in upper case, with their arguments. */
-export function parseCapabilities(body: Buffer): Map<string, string[]> {
+function parseCapabilities(body: Buffer): Map<string, string[]> {
   const capabilities = new Map<string, string[]>()
   for (const line of body.toString('latin1').split('\n')) {
     const [name, ...rest] = line.trim().split(/\s+/)
@@ -136,8 +144,20 @@ export function parseCapabilities(body: Buffer): Map<string, string[]> {
   return capabilities
 }
 
-/** The whole body. Throws ListingTooLong, and Failure where it breaks off. */
-export async function readWhole(body: Body): Promise<Buffer> {
+/** The whole body of UIDL or LIST. Throws ListingTooLong, and Failure where it breaks off. */
+export async function readListing(body: Body): Promise<Buffer> {
+  const whole = await readWhole(body, MAX_LISTING_BYTES)
+  let lines = 0
+  for (let lf = whole.indexOf(LF); lf >= 0; lf = whole.indexOf(LF, lf + 1)) lines += 1
+  if (lines > MAX_LISTED) throw new ListingTooLong(`a list of more than ${MAX_LISTED} messages`)
+  return whole
+}
+
+/** The whole body of CAPA. Throws likewise. */
+export const readCapabilities = async (body: Body): Promise<Map<string, string[]>> =>
+  parseCapabilities(await readWhole(body, MAX_CAPABILITY_BYTES))
+
+async function readWhole(body: Body, limit: number): Promise<Buffer> {
   const pieces: Buffer[] = []
   let size = 0
   for await (const batch of body) {
@@ -145,7 +165,7 @@ export async function readWhole(body: Body): Promise<Buffer> {
       pieces.push(piece)
       size += piece.length
     }
-    if (size > MAX_LISTING_BYTES) throw new ListingTooLong()
+    if (size > limit) throw new ListingTooLong(`a list of more than ${limit} bytes`)
   }
   return Buffer.concat(pieces, size)
 }

@@ -10,15 +10,7 @@ import { Failure, type Provider } from '../base/failure.ts'
 import type { Endpoint, Login, Net } from '../net/net.ts'
 import { breaksOut } from '../net/sasl.ts'
 import type { Body } from './body.ts'
-import {
-  ListingTooLong,
-  MAX_LISTING_BYTES,
-  parseCapabilities,
-  parseSizes,
-  readHead,
-  readWhole,
-  UidlListing,
-} from './listing.ts'
+import { ListingTooLong, parseSizes, readCapabilities, readHead, readListing, UidlListing } from './listing.ts'
 import { logIn } from './login.ts'
 import { Pipeline, type Commands, type Window } from './pipeline.ts'
 import { Refusals, type Step } from './reply.ts'
@@ -156,9 +148,9 @@ export class PopSession extends Pop3Command {
     return new UidlListing(await this.#whole('uidl', 'UIDL'))
   }
 
-  /** Of one message; undefined where the answer makes no sense. */
+  /** Of one message; undefined where it is refused, or the answer makes no sense. */
   async uidlOf(number: number): Promise<string | undefined> {
-    const { line } = await this.#wire.ask('uidl', `UIDL ${number}`)
+    const { line } = await this.#wire.ask('uidl', `UIDL ${number}`, 'line', { tolerant: true })
     return /^\+OK\s+\d+\s+(\S.*?)\s*$/i.exec(line)?.[1]
   }
 
@@ -286,12 +278,12 @@ export class PopSession extends Pop3Command {
 
   async #askCapabilities(): Promise<Capabilities> {
     const { body } = await this.#wire.ask('capa', 'CAPA', 'hint', { tolerant: true })
-    return body ? parseCapabilities(await this.#bounded('capa', readWhole(body))) : new Map()
+    return body ? await this.#bounded('capa', readCapabilities(body)) : new Map()
   }
 
   async #whole(step: Step, command: string): Promise<Buffer> {
     const { body } = await this.#wire.ask(step, command, 'body')
-    return body ? await this.#bounded(step, readWhole(body)) : Buffer.alloc(0)
+    return body ? await this.#bounded(step, readListing(body)) : Buffer.alloc(0)
   }
 
   async *#bodies(commands: Commands): AsyncGenerator<PopMessage | RefusedMessage, void, undefined> {
@@ -317,7 +309,7 @@ export class PopSession extends Pop3Command {
       return await reading
     } catch (error) {
       if (!(error instanceof ListingTooLong)) throw error
-      throw this.#nonsense(step, `${this.#target.host} sent a list of more than ${MAX_LISTING_BYTES} bytes`)
+      throw this.#nonsense(step, `${this.#target.host} sent ${error.message}`)
     }
   }
 

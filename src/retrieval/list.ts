@@ -2,6 +2,8 @@
 // them names is looked for all the same.
 
 import { Failure } from '../base/failure.ts'
+import { BY_BYTES, BY_HEADERS } from '../db/ledger.ts'
+import type { UidlListing } from '../pop3/listing.ts'
 import type { PopSession } from '../pop3/session.ts'
 import type { Named } from './plan.ts'
 
@@ -26,11 +28,14 @@ export async function list(session: PopSession, stat: { count: number }): Promis
   if (stat.count === 0) return EMPTY
   try {
     const uidls = await session.uidls()
-    const { length } = uidls
+    const named = withoutOurs(uidls)
+    const { length } = named
     const nameless =
-      length >= stat.count && uidls.malformed === 0 ? EMPTY.nameless : await namelessOf(session, uidls, stat.count)
+      length >= stat.count && length === uidls.length && uidls.malformed === 0
+        ? EMPTY.nameless
+        : await namelessOf(session, named, stat.count)
     return {
-      named: uidls,
+      named,
       nameless,
       noUidl: false,
       lastUidl: lastOf(uidls),
@@ -42,6 +47,19 @@ export async function list(session: PopSession, stat: { count: number }): Promis
     return { ...EMPTY, nameless: await namelessOf(session, NOBODY, stat.count), noUidl: true }
   }
 }
+
+/** A UIDL that looks like the names we give ourselves would be taken for one of them: such a message has no name. */
+function withoutOurs(uidls: UidlListing): Named {
+  if (!OURS.some((prefix) => uidls.mentions(prefix))) return uidls
+  const kept = [...uidls].filter(({ uidl }) => !OURS.some((prefix) => uidl.startsWith(prefix)))
+  return {
+    length: kept.length,
+    numberAt: (index) => kept[index]?.number ?? 0,
+    uidlAt: (index) => kept[index]?.uidl ?? '',
+  }
+}
+
+const OURS = [BY_BYTES, BY_HEADERS]
 
 /** Messages of the scan listing, and of the maildrop by its count, that the UIDL reply does not name. */
 async function namelessOf(session: PopSession, named: Named, count: number): Promise<Map<number, number>> {

@@ -12,6 +12,7 @@ import { hostKey } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
+import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
@@ -96,7 +97,8 @@ export async function pollMaildrop(
       await releaseLane(ctx.db, lease, ctx.clock.now())
       return { ...NOTHING, ...store.counts, more: true }
     }
-    await settleFailed(ctx, lease, host, error)
+    if (ctx.command && isOwnRefusal(error)) await releaseLane(ctx.db, lease, ctx.clock.now())
+    else await settleFailed(ctx, lease, { account, maildrop, host }, store, error)
     ctx.log.warn(
       { account: account.email, flag: error.flag, step: error.step, evidence: error.evidence },
       'poll failed',
@@ -145,16 +147,29 @@ async function settleOk(
   })
 }
 
-async function settleFailed(ctx: PollContext, lease: Lease, host: string, failure: Failure): Promise<void> {
+async function settleFailed(
+  ctx: PollContext,
+  lease: Lease,
+  { account, maildrop, host }: Polled,
+  store: MessageStore,
+  failure: Failure,
+): Promise<void> {
   const now = ctx.clock.now()
+  // a server that breaks off after every message is emptied all the same, as fast as it may be asked
+  const gotOn = store.counts.stored > 0
+  const floor = gotOn
+    ? later(now, Math.max(maildrop.loginDelaySeconds * SECOND_MS, pollFloorMs(account.pop3?.host)))
+    : now
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
     // a refusal by the token endpoint was recorded when it came; here it only ends the session
     const parkedUntil =
       failure.stage === 'token'
         ? null
-        : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: isRefusedLogin(failure), now })
+        : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: isRefusedLogin(failure), gotOn, now })
     if (failure.stage === 'pop3') await recordHostFailure(tx, host, lease.accountId, failure, now)
-    await releaseLane(tx, lease, parkedUntil ?? later(now, 60 * SECOND_MS))
+    await releaseLane(tx, lease, latest(parkedUntil ?? later(now, 60 * SECOND_MS), floor))
   })
 }
+
+const latest = (a: Date, b: Date): Date => (a > b ? a : b)

@@ -15,7 +15,7 @@ export async function pollNow(ctx: PollContext, account: Account): Promise<PollR
   if (!lease) throw new UserError(`the maildrop of ${account.email} is being polled right now; see "poststelle status"`)
   await wakeNow(ctx.db, account.id, ['token']) // a token that was refused may be asked for once more
   try {
-    return await pollMaildrop(ctx, lease, AbortSignal.timeout(DEADLINE_MS), { forced: true })
+    return await pollMaildrop({ ...ctx, command: true }, lease, AbortSignal.timeout(DEADLINE_MS), { forced: true })
   } catch (error) {
     if (!(error instanceof LeaseLost)) await releaseLane(ctx.db, lease, ctx.clock.now())
     throw error

@@ -39,7 +39,7 @@ export async function reconcile(
   const lease = await claimLane(ctx.db, { accountId: account.id, lane: 'receive' }, ctx.workerId, { force: true })
   if (!lease) throw new UserError(`the maildrop of ${account.email} is being polled right now; try again in a moment`)
   try {
-    return await compareUnderLease(ctx, account, lease, options)
+    return await compareUnderLease({ ...ctx, command: true }, account, lease, options)
   } finally {
     await releaseLane(ctx.db, lease, ctx.clock.now())
   }

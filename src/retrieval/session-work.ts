@@ -6,7 +6,7 @@ import { Failure, isStopping } from '../base/failure.ts'
 import { holdLease } from '../db/lanes.ts'
 import { keyOf, ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
 import { saveHashResume, type Maildrop } from '../db/maildrops.ts'
-import { showsSlices } from '../oauth/provider-presets.ts'
+import { loginDelayOf, showsSlices } from '../oauth/provider-presets.ts'
 import type { PopSession } from '../pop3/session.ts'
 import { compare, type Compared } from './compare.ts'
 import { list } from './list.ts'
@@ -43,7 +43,7 @@ export async function receive(s: SessionContext): Promise<Received> {
     return asBefore
   }
   const capabilities = await session.capabilities()
-  const loginDelaySeconds = Number(capabilities.get('LOGIN-DELAY')?.[0]) || 0
+  const loginDelaySeconds = loginDelayOf(capabilities)
   const slices = showsSlices(capabilities)
   const scan = await list(session, stat)
   const work = await compare(s, scan, { slices })

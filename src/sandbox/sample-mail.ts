@@ -1,7 +1,9 @@
 // Business mail as it arrives in the mailboxes of a small German company: encoded words, 8-bit and quoted-printable bodies,
-// HTML, attachments, lines that begin with a dot. The same seed makes the same mail (RFC 5322, 2045 to 2047, 2231).
+// HTML, attachments, lines that begin with a dot, answers, automatic replies, bounces. The same seed makes the same mail
+// (RFC 5322, 2045 to 2047, 2231, 3464, 3834).
 
 import { createHash } from 'node:crypto'
+import { pdfOf } from './pdf.ts'
 
 export interface SampleMailAbout {
   /** Chooses everything but what is given here. */
@@ -9,6 +11,8 @@ export interface SampleMailAbout {
   readonly to: string
   readonly messageId: string
   readonly date: Date
+  /** Earlier mail to the same mailbox: its sender comes back to it. */
+  readonly answers?: SampleMailAbout
 }
 
 interface Correspondent {
@@ -68,6 +72,8 @@ export class Dice {
 }
 
 interface Content {
+  /** Who writes, where it is nobody else. */
+  readonly from?: Correspondent
   readonly subject: string
   /** Header fields of the content, then the empty line and the body. */
   readonly headers: readonly string[]
@@ -76,8 +82,7 @@ interface Content {
 
 export function sampleMail(about: SampleMailAbout): Buffer {
   const dice = new Dice(about.seed)
-  const from = dice.pick(CORRESPONDENTS)
-  const content = dice.pick(KINDS)(dice, from)
+  const { from, content } = compose(about, dice)
   const header = [
     `Received: from mail.${domainOf(from.address)} (mail.${domainOf(from.address)} [192.0.2.${1 + dice.below(250)}])`,
     `\tby mx.${domainOf(about.to)} with ESMTPS id ${dice.bytes(6).toString('hex')}`,
@@ -93,7 +98,37 @@ export function sampleMail(about: SampleMailAbout): Buffer {
   return Buffer.concat([Buffer.from(`${header.join('\r\n')}\r\n\r\n`), content.body])
 }
 
-const KINDS: readonly ((dice: Dice, from: Correspondent) => Content)[] = [
+function compose(about: SampleMailAbout, dice: Dice): { from: Correspondent; content: Content } {
+  if (about.answers) return answer(about.answers)
+  const from = dice.pick(CORRESPONDENTS)
+  const content = dice.pick(KINDS)(dice, from, about)
+  return { from: content.from ?? from, content }
+}
+
+/** Nobody comes back to what a machine has written. */
+export const isByHand = (about: SampleMailAbout): boolean =>
+  !compose(about, new Dice(about.seed)).content.headers.some((field) => /^(?:Auto-Submitted|Precedence):/.test(field))
+
+/** The correspondent has thought of something else. */
+function answer(about: SampleMailAbout): { from: Correspondent; content: Content } {
+  const { from, content } = compose(about, new Dice(about.seed))
+  const text = `Guten Tag,\n\nhaben Sie schon etwas gehört? Wir bitten um kurze Rückmeldung.\n\n${from.name}\n\n> Am ${about.date.toISOString().slice(0, 10)} schrieben wir:\n> ${content.subject}\n`
+  return {
+    from,
+    content: {
+      subject: `AW: ${content.subject}`,
+      headers: [
+        `In-Reply-To: ${about.messageId}`,
+        `References: ${about.messageId}`,
+        'Content-Type: text/plain; charset=utf-8',
+        'Content-Transfer-Encoding: 8bit',
+      ],
+      body: crlf(text),
+    },
+  }
+}
+
+const KINDS: readonly ((dice: Dice, from: Correspondent, about: SampleMailAbout) => Content)[] = [
   (dice, from) => ({
     subject: `Anfrage: Lieferzeit für ${dice.pick(ARTICLES)}`,
     headers: ['Content-Type: text/plain; charset=utf-8', 'Content-Transfer-Encoding: 8bit'],
@@ -133,13 +168,22 @@ const KINDS: readonly ((dice: Dice, from: Correspondent) => Content)[] = [
   },
   (dice, from) => {
     const number = `RE-2026-${1_000 + dice.below(8_999)}`
-    const pdf = Buffer.concat([
-      Buffer.from('%PDF-1.7\n'),
-      dice.bytes(4_000 + dice.below(32_000)),
-      Buffer.from('\n%%EOF\n'),
+    const amount = `${100 + dice.below(9_000)},${10 + dice.below(89)} €`
+    const pdf = pdfOf([
+      from.name,
+      '',
+      `Rechnung ${number}`,
+      '',
+      ...Array.from(
+        { length: 1 + dice.below(8) },
+        (_, i) => `${i + 1}. ${dice.pick(ARTICLES)}: ${1 + dice.below(90)} Stück`,
+      ),
+      '',
+      `Gesamtbetrag: ${amount}`,
+      'Zahlbar innerhalb von 14 Tagen ohne Abzug.',
     ])
     return withAttachment(dice, {
-      subject: `Rechnung ${number} über ${100 + dice.below(9_000)},${10 + dice.below(89)} €`,
+      subject: `Rechnung ${number} über ${amount}`,
       text: `Anbei erhalten Sie unsere Rechnung ${number}.\nZahlbar innerhalb von 14 Tagen ohne Abzug.\n\nMit freundlichen Grüßen\n${from.name}\n`,
       type: 'application/pdf',
       fileName: `Rechnung für Muster GmbH ${number}.pdf`,
@@ -159,7 +203,87 @@ const KINDS: readonly ((dice: Dice, from: Correspondent) => Content)[] = [
       content: Buffer.from(`Artikel;Menge;Preis\r\n${rows.join('\r\n')}\r\n`),
     })
   },
+  (dice, from) => {
+    const boundary = `=_rel_${dice.bytes(9).toString('hex')}`
+    const offers = Array.from(
+      { length: 3 },
+      () => `<li>${dice.pick(ARTICLES)} ab ${1 + dice.below(90)},90&nbsp;&euro;</li>`,
+    )
+    const html = `<html><head><style>h1 { color: #060 }</style></head><body><img src="cid:logo@newsletter" alt="Logo">\n<h1>Herbstangebote f&uuml;r Werkst&auml;tten</h1>\n<ul>${offers.join('\n')}</ul>\n<p><a href="https://newsletter.example/abmelden">Abmelden</a></p></body></html>\n`
+    return {
+      subject: `Newsletter ${from.name}: Herbstangebote für Werkstätten`,
+      headers: [
+        `List-Unsubscribe: <https://newsletter.example/abmelden>`,
+        'Precedence: bulk',
+        `Content-Type: multipart/related; boundary="${boundary}"`,
+      ],
+      body: multipart(boundary, [
+        [utf8QuotedPrintable('text/html'), quotedPrintable(Buffer.from(html))],
+        [
+          [
+            'Content-Type: image/gif; name="logo.gif"',
+            'Content-ID: <logo@newsletter>',
+            'Content-Disposition: inline; filename="logo.gif"',
+            'Content-Transfer-Encoding: base64',
+          ],
+          base64(DOT_GIF),
+        ],
+      ]),
+    }
+  },
+  (dice, from) => ({
+    subject: `Automatische Antwort: Auftrag ${2_000 + dice.below(99)} ist unterwegs`,
+    headers: [
+      'Auto-Submitted: auto-replied',
+      'X-Auto-Response-Suppress: All',
+      'Content-Type: text/plain; charset=utf-8',
+      'Content-Transfer-Encoding: 8bit',
+    ],
+    body: crlf(
+      `Guten Tag,\n\nich bin bis zum ${1 + dice.below(28)}. nicht im Büro. Ihre Nachricht wird nicht weitergeleitet.\n\n${from.name}\n`,
+    ),
+  }),
+  (dice, _, about) => bounce(dice, about.to),
 ]
+
+/** What the recipient's server says of a mail that it does not take (RFC 3464). */
+function bounce(dice: Dice, sender: string): Content {
+  const boundary = `=_dsn_${dice.bytes(9).toString('hex')}`
+  const recipient = 'unbekannt@example.test'
+  const diagnostic = `550 5.1.1 <${recipient}>: Recipient address rejected: User unknown`
+  const seven = (type: string): string[] => [`Content-Type: ${type}; charset=us-ascii`]
+  return {
+    from: { name: 'Mail Delivery System', address: 'MAILER-DAEMON@mx.example.test' },
+    subject: 'Undelivered Mail Returned to Sender',
+    headers: [
+      'Auto-Submitted: auto-replied',
+      `Content-Type: multipart/report; report-type=delivery-status; boundary="${boundary}"`,
+    ],
+    body: multipart(boundary, [
+      [
+        seven('text/plain'),
+        crlf(
+          `This is the mail system at host mx.example.test.\n\nYour message could not be delivered to one or more recipients.\n\n<${recipient}>: ${diagnostic}\n`,
+        ),
+      ],
+      [
+        ['Content-Type: message/delivery-status'],
+        crlf(
+          `Reporting-MTA: dns; mx.example.test\n\nFinal-Recipient: rfc822; ${recipient}\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; ${diagnostic}\n`,
+        ),
+      ],
+      [
+        ['Content-Type: text/rfc822-headers'],
+        crlf(
+          `From: ${sender}\nTo: ${recipient}\nSubject: Auftrag ${2_000 + dice.below(99)} ist unterwegs\nMessage-ID: <${dice.bytes(8).toString('hex')}@${domainOf(sender)}>\n`,
+        ),
+      ],
+    ]),
+  }
+}
+
+/** One pixel. */
+const DOT_GIF = Buffer.from('R0lGODlhAQABAIAAAABmAAAAACwAAAAAAQABAAACAkQBADs=', 'base64')
 
 const utf8QuotedPrintable = (type: string): string[] => [
   `Content-Type: ${type}; charset=utf-8`,
@@ -182,7 +306,7 @@ function withAttachment(
           `Content-Disposition: attachment; filename*=utf-8''${encodeURIComponent(mail.fileName)}`,
           'Content-Transfer-Encoding: base64',
         ],
-        Buffer.from(`${mail.content.toString('base64').replace(/.{76}(?=.)/g, '$&\r\n')}\r\n`),
+        base64(mail.content),
       ],
     ]),
   }
@@ -196,6 +320,8 @@ function multipart(boundary: string, parts: readonly (readonly [readonly string[
   return Buffer.concat([...encoded, Buffer.from(`--${boundary}--\r\n`)])
 }
 
+const base64 = (bytes: Buffer): Buffer =>
+  Buffer.from(`${bytes.toString('base64').replace(/.{76}(?=.)/g, '$&\r\n')}\r\n`)
 const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1)
 const crlf = (text: string): Buffer => Buffer.from(text.replaceAll('\n', '\r\n'))
 const mailDate = (date: Date): string => date.toUTCString().replace('GMT', '+0000')

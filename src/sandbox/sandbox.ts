@@ -20,7 +20,7 @@ import {
   type Resident,
   RESIDENTS,
 } from './residents.ts'
-import { Dice, sampleMail } from './sample-mail.ts'
+import { Dice, isByHand, sampleMail, type SampleMailAbout } from './sample-mail.ts'
 import { Script } from './scenario.ts'
 import { type SmtpEvent, startSmtpServer } from './smtp-server.ts'
 import { type SandboxGrant, startTokenEndpoint, type TokenEndpoint } from './token-endpoint.ts'
@@ -133,15 +133,24 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   }
 
   let delivered = 0
+  /** By mailbox: what may be answered next. */
+  const samples = new Map<string, SampleMailAbout>()
   const deliver = (email: string, raw?: Buffer): StoredMail => {
     const { maildrop } = patientOf(email).mailbox
     delivered += 1
     const messageId = `<${delivered}.${run}@sandbox.${COMPANY_DOMAIN}>`
     const sample = { seed: `${seed}/${delivered}`, to: email, messageId, date: new Date() }
-    const mail = maildrop.deliver(raw ?? sampleMail(sample))
+    const mail = maildrop.deliver(raw ?? sampleMail({ ...sample, ...answering(email, sample) }))
     maildrop.tidy(options.mailsKept ?? MAILS_KEPT)
     report({ type: 'delivered', email, mail })
     return mail
+  }
+  /** One mail in four comes back to the last one that was written by hand. */
+  function answering(email: string, sample: SampleMailAbout): Pick<SampleMailAbout, 'answers'> {
+    const answers = samples.get(email)
+    if (answers && new Dice(`${sample.seed}/answers`).below(4) === 0) return { answers }
+    if (isByHand(sample)) samples.set(email, sample)
+    return {}
   }
   for (const email of mailboxes.keys()) {
     for (let n = 0; n < (options.mailsPerAccount ?? 3); n++) deliver(email)

@@ -137,6 +137,10 @@ describe('poststelle inbox', () => {
     expect(await listed('--since', '7d')).toEqual(without(ids.plain))
     expect(await listed('--since', '2026-01-02T03:04:05Z')).toEqual(newest)
     expect(await listed('--since', '2026-01-02T04:04:06+01:00')).toEqual(without(ids.plain))
+    expect(await run(['inbox', 'list', '--search', 'wort '.repeat(401)])).toMatchObject({
+      code: 2,
+      err: 'poststelle: --search: is longer than 2000 characters; fewer words find more\n',
+    })
     expect((await run(['inbox', 'list', '--search', 'gibtesnicht'])).out).toBe('no message fits these options\n')
   })
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { PROVIDERS } from '../../../src/base/failure.ts'
-import { entraTenantOf, presetFor, providerOf } from '../../../src/oauth/provider-presets.ts'
+import { entraTenantOf, loginDelayOf, presetFor, providerOf } from '../../../src/oauth/provider-presets.ts'
 
 describe('the provider of an account', () => {
   test.each([
@@ -71,4 +71,22 @@ describe('the presets', () => {
     )
     expect(told).toEqual([...PROVIDERS])
   })
+})
+
+test.each([
+  [['300'], 300],
+  [['900', 'USER'], 900],
+  [['0'], 0],
+  [['1000000000000'], 86_400],
+  [['9'.repeat(400)], 86_400],
+  [['1.5'], 0],
+  [['-5'], 0],
+  [['Infinity'], 0],
+  [[], 0],
+])('LOGIN-DELAY %j keeps us away for %d seconds', (words, seconds) => {
+  expect(loginDelayOf(new Map([['LOGIN-DELAY', words]]))).toBe(seconds)
+})
+
+test('without LOGIN-DELAY nothing keeps us away', () => {
+  expect(loginDelayOf(new Map())).toBe(0)
 })

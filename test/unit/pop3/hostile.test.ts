@@ -268,9 +268,9 @@ describe('a listing', () => {
   }
 
   test.each([undefined, bytewise])('with malformed lines gives the others, and counts them', async (cut) => {
-    const good = '1 a\r\n2  b c \r\n3 \xe4\xff!\r\n2147483648 last\r\n'
+    const good = '1 a\r\n2  b c \r\n3 \xe4\xff!\r\n2147483647 last\r\n'
     const bad =
-      'abc def\r\n\r\n4\r\n5 \r\n0 zero\r\n-1 minus\r\n2147483649 far\r\n99999999999 x\r\n6 a\x00b\r\n7x y\r\n8 del\x7f\r\n'
+      'abc def\r\n\r\n4\r\n5 \r\n0 zero\r\n-1 minus\r\n2147483648 far\r\n99999999999 x\r\n6 a\x00b\r\n7x y\r\n8 del\x7f\r\n'
     const { session } = await list(bad + good, cut)
     expect(await entries(session)).toEqual({
       malformed: 11,
@@ -278,7 +278,7 @@ describe('a listing', () => {
         { number: 1, uidl: 'a' },
         { number: 2, uidl: 'b c' },
         { number: 3, uidl: '\xe4\xff!' },
-        { number: 2_147_483_648, uidl: 'last' },
+        { number: 2_147_483_647, uidl: 'last' },
       ],
     })
   })
@@ -355,13 +355,26 @@ describe('a listing', () => {
     expect(user / 1000).toBeLessThan(500)
   })
 
-  test('without end is given up', async () => {
-    const lines = `1 ${'x'.repeat(900)}\r\n`.repeat(75_000)
+  test.each([
+    ['without end', `1 ${'x'.repeat(900)}\r\n`.repeat(75_000)],
+    ['of more messages than a maildrop holds', '1 a\r\n'.repeat(1_000_001)],
+  ])('%s is given up', async (_how, lines) => {
     const { session } = await list(lines)
     expect(await failureOf(session.uidls())).toMatchObject({
       step: 'uidl',
       evidence: expect.stringContaining('list of more than'),
     })
     expect(await failureOf(session.stat())).toMatchObject({ stage: 'pop3' })
+  })
+})
+
+test('capabilities without end are given up', async () => {
+  const { session } = await open({
+    answer: (line) => (line === 'CAPA' ? { raw: `+OK\r\n${'X-A\r\n'.repeat(20_000)}.\r\n` } : undefined),
+  })
+  expect(await failureOf(session.capabilities())).toMatchObject({
+    step: 'capa',
+    flag: 'server_speaks_garbage',
+    evidence: expect.stringContaining('more than 65536 bytes'),
   })
 })

@@ -305,9 +305,17 @@ describe('mail', () => {
       /8bit/,
       /quoted-printable/,
       /text\/html/,
+      /^Auto-Submitted: auto-replied/m,
+      /report-type=delivery-status/,
+      /^Content-ID: </m,
     ]) {
       expect(texts.some((mail) => trait.test(mail))).toBe(true)
     }
+    const about = { to, date: new Date(0) }
+    const answers = { ...about, seed: '7', messageId: '<7@sandbox.example>' }
+    const answer = sampleMail({ ...about, seed: '8', messageId: '<8@sandbox.example>', answers }).toString()
+    expect(answer).toContain('In-Reply-To: <7@sandbox.example>\r\n')
+    expect(/^From: .*/m.exec(answer)?.[0]).toBe(/^From: .*/m.exec(mails[7]?.toString() ?? '')?.[0])
     const again = sampleMail({ seed: '7', to, messageId: '<7@sandbox.example>', date: new Date(0) })
     expect(again.equals(mails[7] ?? Buffer.alloc(0))).toBe(true)
   })
