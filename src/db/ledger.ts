@@ -214,15 +214,17 @@ export async function ledgerNotes(db: DbOrTx, accountId: number): Promise<Ledger
 export interface HashedRow extends LedgerKey {
   /** In hexadecimal digits. */
   readonly hash: string
+  /** Of the headers: the message is larger than the account allowed. */
+  readonly headersOnly: boolean
 }
 
-/** Stored messages whose bytes are here, by hash: what a message without a name of its own is compared with. */
+/** What a message without a name of its own is compared with: stored messages by their bytes, the others by their headers. */
 export async function hashedRows(db: DbOrTx, accountId: number): Promise<HashedRow[]> {
   const { rows } = await sql<HashedRow>`
-    select uidl, ordinal, encode(sha256, 'hex') as hash from poststelle.maildrop_uidls
-    where account_id = ${accountId} and state in ('stored', 'delete_intent') order by stored_at, uidl, ordinal`.execute(
-    db,
-  )
+    select uidl, ordinal, encode(sha256, 'hex') as hash, oversize as "headersOnly" from poststelle.maildrop_uidls
+    where account_id = ${accountId} and sha256 is not null
+      and (state in ('stored', 'delete_intent') or oversize and state in ('skipped', 'quarantined'))
+    order by stored_at, uidl, ordinal`.execute(db)
   return rows
 }
 

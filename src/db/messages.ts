@@ -106,7 +106,7 @@ async function insertMessages(client: pg.ClientBase, accountId: number, rows: re
 /**
  * One ledger row per message. Rows that say "stored" or "being deleted" stay as they are: their message is here. One that was
  * deleted and is listed again is the same message if its bytes are; then its row says stored once more. Another message under an
- * old UIDL is a new one. Returns the ids of the messages that are new.
+ * old UIDL is a new one. Headers that are here already are not stored again. Returns the ids of the messages that are new.
  */
 async function enterLedger(
   client: pg.ClientBase,
@@ -139,7 +139,7 @@ async function enterLedger(
 const ENTER_LEDGER = `
   insert into poststelle.maildrop_uidls as u
     (account_id, uidl, ordinal, size_bytes, sha256, message_id, fingerprint, state, reason, oversize, stored_at, attempts)
-  select $1, k.uidl, k.ordinal, k.size_bytes, case when k.reason is null then k.sha256 end, k.message_id,
+  select $1, k.uidl, k.ordinal, k.size_bytes, k.sha256, k.message_id,
     k.fingerprint, case when k.reason is null then 'stored' else 'skipped' end, k.reason, k.reason is not null,
     case when k.reason is null then now() end, 1
   from unnest($2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[], $8::text[])
@@ -147,7 +147,8 @@ const ENTER_LEDGER = `
   on conflict (account_id, uidl, ordinal) do update set
     state = excluded.state, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, reason = excluded.reason,
     size_bytes = case when excluded.oversize then excluded.size_bytes else u.size_bytes end,
-    message_id = case when u.state = 'deleted' and u.sha256 = excluded.sha256 then u.message_id else excluded.message_id end,
+    message_id = case when u.state = 'deleted' and u.sha256 = excluded.sha256 or u.oversize and excluded.oversize then u.message_id
+      else excluded.message_id end,
     oversize = excluded.oversize, retry_at = null, stored_at = excluded.stored_at, deleted_at = null, gone_at = null
   where u.state in ('listed', 'skipped', 'quarantined', 'vanished') or u.state = 'deleted' and u.sha256 = excluded.sha256
   returning u.message_id`

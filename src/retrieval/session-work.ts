@@ -1,10 +1,9 @@
 // What one session does once it is logged in: compare, guard, screen, retrieve, delete by policy, quit.
 
-import { createHash } from 'node:crypto'
 import { HOUR_MS, MINUTE_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { holdLease } from '../db/lanes.ts'
-import { keyOf, ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
+import { ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
 import { saveHashResume, type Maildrop } from '../db/maildrops.ts'
 import { showsSlices } from '../oauth/provider-presets.ts'
 import type { PopSession } from '../pop3/session.ts'
@@ -101,32 +100,32 @@ async function screened(
 ): Promise<PlannedMessage[]> {
   const doubtful = chosen.filter(work.screen)
   if (doubtful.length === 0) return [...chosen]
-  const cutoff = work.guard === 'adopt' || s.maildrop.firstSyncDoneAt === null ? cutoffOf(s.maildrop, s.now) : null
-  const { retrieve } = await screen(s.ctx, s.session, s.lease, doubtful, { twins: work.twins, cutoff })
+  const wanted = { twins: work.twins, cutoff: cutoff(s, work) }
+  const { retrieve } = await screen(s.ctx, s.session, s.lease, doubtful, wanted)
   return [...chosen.filter((message) => !work.screen(message)), ...retrieve].toSorted((a, b) => a.number - b.number)
 }
 
+const cutoff = ({ maildrop, now }: SessionContext, { guard }: Compared): Date | null =>
+  guard === 'adopt' || maildrop.firstSyncDoneAt === null ? cutoffOf(maildrop, now) : null
+
 /** What is larger than the account allows stays on the server; its headers say what it is. */
-async function storeHeaders({ session, store, maildrop }: SessionContext, work: Compared): Promise<void> {
-  const { nameless, ledger } = work
+async function storeHeaders(s: SessionContext, work: Compared): Promise<void> {
+  const { session, store, maildrop } = s
+  const { nameless } = work
+  const twins = work.guard !== 'reimport'
+  const { retrieve: named } = await screen(s.ctx, session, s.lease, work.oversize, { twins, cutoff: cutoff(s, work) })
   const tooLargeToo = (nameless?.messages ?? []).filter(({ sizeBytes }) => sizeBytes > maildrop.policy.maxMessageBytes)
-  const byNumber = new Map([...work.oversize, ...tooLargeToo].map((message) => [message.number, message]))
+  const byNumber = new Map([...named, ...tooLargeToo].map((message) => [message.number, message]))
   if (byNumber.size === 0) return
   for await (const top of session.tops([...byNumber.keys()], 0)) {
     const message = byNumber.get(top.number)
     if (!message) continue
-    if ('failure' in top) {
-      if (message.uidl !== '') await store.skip(message, top.failure.evidence)
-      continue
-    }
-    const key = message.uidl === '' ? nameless?.identity.identifyHead(sha256(top.head)) : message
-    if (!key || (message.uidl === '' && ledger.marks.has(ledgerKey(key)))) continue
-    await store.addHeaders({ ...message, ...keyOf(key) }, top.head, tooLarge(message.sizeBytes, maildrop))
+    if (!('failure' in top))
+      await store.addHeaders(message, top.head, tooLarge(message.sizeBytes, maildrop), nameless?.identity)
+    else if (!isNameless(message)) await store.skip(message, top.failure.evidence)
   }
   await store.finish()
 }
-
-const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
 const tooLarge = (sizeBytes: number, { policy }: Maildrop): string =>
   `larger than this account allows: ${sizeBytes} bytes, ${policy.maxMessageBytes} are allowed (max_message_bytes); only the headers are stored`
@@ -176,7 +175,7 @@ async function retrieve(
       const sizeBytes = maildrop.policy.maxMessageBytes + 1
       const resumeAfter = isNameless(reading) ? reading.number : null
       if (resumeAfter === null)
-        await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop))
+        await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop), undefined)
       await store.finish()
       return { stopped: waiting.size > 1, ended: true, resumeAfter, keysByHash }
     }

@@ -116,3 +116,33 @@ row(
     return figures.join('; ')
   },
 )
+
+row(
+  'A8c',
+  'messages without a name of their own that are too large: their headers are stored once, and give way when the limit is raised',
+  { fast: true },
+  async () => {
+    const inboxOf = async ({ house }: Inbound): Promise<boolean[]> =>
+      (await house.db.selectFrom('messages').select('complete').orderBy('id').execute()).map(({ complete }) => complete)
+    for (const uidl of [true, false]) {
+      await withInbound({ over: { max_message_bytes: 1_048_576 } }, async (inbound) => {
+        const { box, user, house, inspect } = inbound
+        const drop = box.maildrop(user)
+        drop.add(letter('klein'), { uidl: 'gleich' })
+        for (const sizeBytes of [3_000_000, 4_000_000]) drop.addGenerated({ sizeBytes }, { uidl: 'gleich' })
+        if (!uidl)
+          box.hooks = {
+            seen: ({ verb }) => (verb === 'UIDL' ? { reply: '-ERR unknown command "UIDL"' } : undefined),
+          }
+        await pollTimes(inbound, 3)
+        expect((await inboxOf(inbound)).filter((complete) => !complete)).toHaveLength(2) // equal to the byte, and two messages
+        await house.db.updateTable('maildrops').set({ max_message_bytes: 10_000_000 }).execute()
+        await pollTimes(inbound, 3)
+        expect(await inboxOf(inbound)).toEqual([true, true, true])
+        expect(await inspect()).toMatchObject(UNHARMED)
+        return ''
+      })
+    }
+    return 'of 2 too large: 2 headers after 3 sessions, 2 whole messages and no headers after the limit was raised'
+  },
+)
