@@ -238,9 +238,12 @@ export async function wakeParseLanes(db: Db): Promise<number> {
       union all
       select (select q.account_id from poststelle.parse_queue q where q.account_id > w.account_id order by q.account_id limit 1)
       from waiting w where w.account_id is not null
+    ), asleep as (
+      select l.account_id, l.lane from poststelle.lanes l join waiting w on l.account_id = w.account_id
+      where l.lane = 'parse' and l.due_at is null for update of l skip locked
     )
-    update poststelle.lanes l set due_at = now()
-    from waiting w where l.account_id = w.account_id and l.lane = 'parse' and l.due_at is null`.execute(db)
+    update poststelle.lanes l set due_at = now() from asleep
+    where l.account_id = asleep.account_id and l.lane = asleep.lane`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
 
