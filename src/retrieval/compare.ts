@@ -1,7 +1,6 @@
 // The first half of a session: the listing against the ledger, what is written down of it, and the renumbering guard.
 
 import { Failure } from '../base/failure.ts'
-import { holdLease } from '../db/lanes.ts'
 import {
   leaveUidls,
   ledgerKey,
@@ -11,7 +10,6 @@ import {
   recordListed,
   type Ledger,
   type LedgerKey,
-  type ListedMessage,
 } from '../db/ledger.ts'
 import { countVanished, findTwins, setGuard, vanishedSizes } from '../db/renumbering.ts'
 import type { GuardFigures, GuardState } from '../db/schema.ts'
@@ -21,7 +19,7 @@ import type { Scan } from './list.ts'
 import { namelessOf, type Nameless } from './nameless.ts'
 import { compareListing, divide, type Candidate, type Division, type PlannedMessage } from './plan.ts'
 import { cutoffOf, glimpse } from './screen.ts'
-import type { SessionContext } from './session-context.ts'
+import { underLease, type SessionContext } from './session-context.ts'
 
 export interface Compared extends Division {
   readonly remove: readonly Candidate[]
@@ -77,13 +75,11 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
   )
   const looks = await guarded(s, retrieve, scan.namedCount)
   const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
-  await writeListed(
-    s,
-    unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 })),
-  )
+  const unlisted = unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
+  if (unlisted.length > 0) await underLease(s, (tx, accountId) => recordListed(tx, accountId, unlisted))
   if (maildrop.firstSyncDoneAt === null && maildrop.policy.firstSync === 'from_now') {
     const reason = 'on the server before the first poll (first_sync from_now)'
-    await leaveUidls(ctx.db, lease.accountId, [...retrieve, ...oversize, ...shared], reason)
+    await underLease(s, (tx, accountId) => leaveUidls(tx, accountId, [...retrieve, ...oversize, ...shared], reason))
     return { ...NOTHING, remove, ledger }
   }
   const nameless = await namelessOf(ctx.db, lease, scan, shared, ledger, sizes, maildrop.hashResumeAfter)
@@ -92,24 +88,15 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
 
 /** Returns what needs no retrieval: it had only been thought gone. */
 async function writeGone(
-  { ctx, lease }: SessionContext,
+  s: SessionContext,
   gone: readonly LedgerKey[],
   wanted: readonly Candidate[],
 ): Promise<ReadonlySet<string>> {
   const unknown = wanted.filter(({ mark }) => mark === undefined)
   if (unknown.length === 0 && gone.length === 0) return new Set()
-  return await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await markGone(tx, lease.accountId, gone)
-    return await markBack(tx, lease.accountId, unknown)
-  })
-}
-
-async function writeListed({ ctx, lease }: SessionContext, unknown: readonly ListedMessage[]): Promise<void> {
-  if (unknown.length === 0) return
-  await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await recordListed(tx, lease.accountId, unknown)
+  return await underLease(s, async (tx, accountId) => {
+    await markGone(tx, accountId, gone)
+    return await markBack(tx, accountId, unknown)
   })
 }
 
@@ -129,7 +116,7 @@ async function guarded(
   if (guard === 'paused' || suspicious({ listed, unknown: retrieve.length, vanished })) {
     const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, retrieve, listed, vanished)
     if (figures) throw await paused(s, figures)
-    await setGuard(ctx.db, lease.accountId, 'adopt', null)
+    await underLease(s, (tx, accountId) => setGuard(tx, accountId, 'adopt', null))
     return { screen: () => true, twins: true, guard: 'adopt' }
   }
   // a few under new UIDLs among ordinary mail: only what has the size of a vanished one is worth a look
@@ -163,8 +150,8 @@ async function sampled(
 }
 
 /** Nothing is ingested until somebody decides; the lane is parked like any other that needs a human. */
-async function paused({ ctx, lease, maildrop }: SessionContext, figures: GuardFigures): Promise<Failure> {
-  if (maildrop.guard !== 'paused') await setGuard(ctx.db, lease.accountId, 'paused', figures)
+async function paused(s: SessionContext, figures: GuardFigures): Promise<Failure> {
+  if (s.maildrop.guard !== 'paused') await underLease(s, (tx, accountId) => setGuard(tx, accountId, 'paused', figures))
   const { flag, scope, persistence } = flagEntryOf('uidl_reset')
   const { listed, unknown, vanished, compared, matched } = figures
   const evidence =
