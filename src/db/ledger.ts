@@ -60,7 +60,7 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger>
     select bool_or(starts_with(u.uidl, ${BY_BYTES}) or starts_with(u.uidl, ${BY_HEADERS})) as nameless, array_agg(distinct u.uidl) filter (where u.ordinal > 1) as shared, string_agg(case
         when u.state = 'listed' then 'l'
         when u.state in ('skipped', 'quarantined') then case
-          when u.oversize then case when u.size_bytes <= d.max_message_bytes then 'o' else 'k' end
+          when u.oversize then case when ${FITS_NOW} then 'o' else 'k' end
           when u.retry_at <= now() then 'r' else 'k' end
         when ${MAY_GO} then case u.state when 'delete_intent' then 'D' else 'd' end
         when u.state = 'delete_intent' then 'i'
@@ -77,6 +77,9 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger>
   }
   return { marks, shared: new Set(rows[0]?.shared), nameless: rows[0]?.nameless ?? false }
 }
+
+/** The maildrop `d` allows the whole of `u` now, of which only the headers are here; in vain it was tried as often as others. */
+export const FITS_NOW = sql`u.size_bytes <= d.max_message_bytes and (u.retry_at is null or u.retry_at <= now())`
 
 /** The policy of the maildrop `d` allows the server's copy of `u` to go: old enough, and acknowledged where that is asked for. */
 export const MAY_GO = sql`u.state in ('stored', 'delete_intent') and (d.delete_after_days is not null or d.delete_after_ack)
@@ -205,9 +208,9 @@ export interface LedgerNotes {
 /** What the operator should know of the ledger, on the server still. */
 export async function ledgerNotes(db: DbOrTx, accountId: number): Promise<LedgerNotes> {
   const { rows } = await sql<LedgerNotes>`
-    select count(*) filter (where oversize) as oversize, count(*) filter (where state = 'quarantined') as quarantined
-    from poststelle.maildrop_uidls where account_id = ${accountId} and state in ('skipped', 'quarantined') and gone_at is null
-      and (oversize or state = 'quarantined')`.execute(db)
+    select (select count(*) from poststelle.maildrop_uidls where account_id = ${accountId} and oversize and gone_at is null) as oversize,
+      (select count(*) from poststelle.maildrop_uidls where account_id = ${accountId} and state = 'quarantined' and gone_at is null)
+        as quarantined`.execute(db)
   return rows[0] ?? { oversize: 0, quarantined: 0 }
 }
 
