@@ -92,15 +92,18 @@ export interface ListedMessage extends LedgerKey {
 
 const SLICE = 10_000
 
+/** Rows that are about to get another key stand below all others, those of history at ordinals from 0 down. */
+export const PARKED_ORDINAL = -1_000_000
+
 /**
- * Makes room for another message under the key of one that was deleted: the old row stays, as history, under an ordinal below 1.
- * Returns how many rows moved.
+ * Makes room for another message under the key of one that was deleted or has gone: the old row stays, as history, under an ordinal
+ * below 1.
  */
-export const ARCHIVE_DELETED = `
+export const archiveFormer = (accountId: number, keys: readonly LedgerKey[]) => sql`
   update poststelle.maildrop_uidls u set ordinal = least(1, (select min(v.ordinal) from poststelle.maildrop_uidls v
-    where v.account_id = u.account_id and v.uidl = u.uidl)) - 1
-  from unnest($2::text[], $3::int[]) k (uidl, ordinal)
-  where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted'`
+    where v.account_id = u.account_id and v.uidl = u.uidl and v.ordinal > ${PARKED_ORDINAL})) - 1
+  from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+    and (u.state = 'deleted' or u.state = 'stored' and u.gone_at is not null)`
 
 /** Writes down that these were listed. */
 export async function recordListed(tx: DbOrTx, accountId: number, messages: readonly ListedMessage[]): Promise<void> {
@@ -258,18 +261,24 @@ export async function markSeen(tx: DbOrTx, accountId: number, keys: readonly Led
   )
 }
 
-/** What was listed again after it was thought gone. Returns the keys of those that need not be retrieved. */
+/**
+ * What was listed again after it was thought gone. Returns the keys of those that need not be retrieved. A stored one of another size
+ * may be another message under its UIDL: it is retrieved, and its bytes say whether it is.
+ */
 export async function markBack(
   tx: DbOrTx,
   accountId: number,
-  keys: readonly LedgerKey[],
+  messages: readonly ListedMessage[],
 ): Promise<ReadonlySet<string>> {
-  if (keys.length === 0) return new Set()
+  if (messages.length === 0) return new Set()
   const { rows } = await sql<LedgerKey & { state: LedgerState }>`
     update poststelle.maildrop_uidls u set gone_at = null,
       state = case u.state when 'vanished' then 'listed' else u.state end,
       reason = case u.state when 'vanished' then null else u.reason end
-    from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
-      and (u.gone_at is not null or u.state = 'vanished') returning u.uidl, u.ordinal, u.state`.execute(tx)
+    from unnest(${messages.map((one) => one.uidl)}::text[], ${messages.map((one) => one.ordinal)}::int[],
+      ${messages.map((one) => one.sizeBytes)}::bigint[]) k (uidl, ordinal, size_bytes)
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+      and (u.state = 'vanished' or u.gone_at is not null and (u.state <> 'stored' or u.size_bytes = k.size_bytes))
+    returning u.uidl, u.ordinal, u.state`.execute(tx)
   return new Set(rows.filter(({ state }) => state !== 'listed').map(ledgerKey))
 }

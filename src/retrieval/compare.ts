@@ -67,7 +67,7 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
   const sizes = asked.length === 0 ? new Map<number, number>() : await s.session.sizesOf(asked.map((one) => one.number))
   const doubtful = scan.nameless.size > 0 || shared.length > 0
   const vanished = server.slices ? [] : gone
-  const known = await writeGone(s, doubtful ? [] : vanished, wanted)
+  const known = await writeGone(s, doubtful ? [] : vanished, wanted, sizes)
   const { retrieve, oversize } = divide(
     wanted.filter((one) => !known.has(ledgerKey(one))),
     sizes,
@@ -91,8 +91,11 @@ async function writeGone(
   s: SessionContext,
   gone: readonly LedgerKey[],
   wanted: readonly Candidate[],
+  sizes: ReadonlyMap<number, number>,
 ): Promise<ReadonlySet<string>> {
-  const unknown = wanted.filter(({ mark }) => mark === undefined)
+  const unknown = wanted
+    .filter(({ mark }) => mark === undefined)
+    .map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
   if (unknown.length === 0 && gone.length === 0) return new Set()
   return await underLease(s, async (tx, accountId) => {
     await markGone(tx, accountId, gone)

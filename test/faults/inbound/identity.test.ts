@@ -146,3 +146,26 @@ row(
     return 'of 2 too large: 2 headers after 3 sessions, 2 whole messages and no headers after the limit was raised'
   },
 )
+
+row('A8d', 'a UIDL comes back: the same message is not stored again, another one is', { fast: true }, () =>
+  withInbound({}, async (inbound) => {
+    const { box, user, house, inspect } = inbound
+    const drop = box.maildrop(user)
+    const [same, other] = [letter('bleibt'), letter('geht')]
+    drop.add(same, { uidl: 'eins' })
+    drop.add(other, { uidl: 'zwei' })
+    drop.add(letter('dritte'), { uidl: 'drei' })
+    await pollTimes(inbound, 1)
+    const before = [...drop.messages]
+    drop.tidy(() => true)
+    await pollTimes(inbound, 1)
+    const [first, , third] = before
+    drop.showInstead([first, third].flatMap((message) => (message ? [{ ...message }] : [])))
+    if (drop.messages[1]) drop.messages[1].announced += 3 // another count of the same bytes
+    drop.add(letter('kommt', { sizeBytes: 900 }), { uidl: 'zwei' })
+    await pollTimes(inbound, 2)
+    expect(await house.db.selectFrom('messages').select('id').execute()).toHaveLength(4)
+    expect(await inspect()).toMatchObject(UNHARMED)
+    return 'of 4 messages under 3 UIDLs lost 0, doubled 0'
+  }),
+)
