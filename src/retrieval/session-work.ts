@@ -53,9 +53,9 @@ export async function receive(s: SessionContext): Promise<Received> {
   })
   const wanted = await screened(s, chosen.now, work)
   await storeHeaders(s, work)
-  const { stopped, ended, resumeAfter, keysByHash } = await retrieve(s, wanted, work.nameless)
+  const { stopped, whole, ended, resumeAfter, keysByHash } = await retrieve(s, wanted, work.nameless)
   const more = chosen.more || stopped
-  if (work.nameless && !stopped && !ended) await settleNameless(s, work, work.nameless.identity.seen)
+  if (work.nameless && whole) await settleNameless(s, work, work.nameless.identity.seen)
 
   const removable = ended ? [] : toRemove(s, work, wanted, keysByHash)
   const { deleted, damaged, left } = await removeFromServer(s, removable)
@@ -130,8 +130,10 @@ const tooLarge = (sizeBytes: number, { policy }: Maildrop): string =>
   `larger than this account allows: ${sizeBytes} bytes, ${policy.maxMessageBytes} are allowed (max_message_bytes); only the headers are stored`
 
 interface Retrieved {
-  /** Before the end of the list. */
+  /** Before everything was received, now or by the sessions before. */
   readonly stopped: boolean
+  /** This session has received all of it. */
+  readonly whole: boolean
   /** The session is over: nothing can be asked any more. */
   readonly ended: boolean
   /** The message without a name at which it stopped. */
@@ -176,7 +178,7 @@ async function retrieve(
       if (resumeAfter === null)
         await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop), undefined)
       await store.finish()
-      return { stopped: waiting.size > 1, ended: true, resumeAfter, keysByHash }
+      return { stopped: waiting.size > 1, whole: false, ended: true, resumeAfter, keysByHash }
     }
     // the one that was being read may be what breaks the session: next time the others come first
     const [broke] = waiting.values()
@@ -189,10 +191,26 @@ async function retrieve(
   }
   await store.finish()
   const [next] = waiting.values()
-  const resumeAfter = next && reading && isNameless(next) ? reading.number : null
+  const over = next === undefined || wentRound(next, nameless, maildrop.hashResumeAfter)
+  const resumeAfter = !over && reading && isNameless(next) ? reading.number : null
   // where every single message was refused, it is not the messages' fault
   if (refusal && named.length > 1 && store.counts.stored === 0) throw refusal
-  return { stopped: waiting.size > 0, ended: false, resumeAfter, keysByHash }
+  return { stopped: !over, whole: next === undefined, ended: false, resumeAfter, keysByHash }
+}
+
+/**
+ * A maildrop without names that takes several sessions: this one began where the last one stopped, has come to the end, and `next` is
+ * what they have received. Without that it would go round for ever.
+ */
+function wentRound(next: PlannedMessage, nameless: Nameless | undefined, resumedAfter: number | null): boolean {
+  const first = nameless?.messages[0]
+  return (
+    isNameless(next) &&
+    first !== undefined &&
+    resumedAfter !== null &&
+    first.number > resumedAfter &&
+    next.number <= resumedAfter
+  )
 }
 
 const isNameless = ({ uidl, shared = false }: PlannedMessage): boolean => uidl === '' || shared

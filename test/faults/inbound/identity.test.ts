@@ -2,7 +2,7 @@
 // UIDL there is nothing to remember a message by but its bytes.
 
 import { sql } from 'kysely'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { row } from '../../support/figures.ts'
 import { withInbound, type Inbound } from '../../support/inbound.ts'
 import { letter, letters } from '../../support/letters.ts'
@@ -168,4 +168,39 @@ row('A8d', 'a UIDL comes back: the same message is not stored again, another one
     expect(await inspect()).toMatchObject(UNHARMED)
     return 'of 4 messages under 3 UIDLs lost 0, doubled 0'
   }),
+)
+
+row(
+  'A9c',
+  'a server without UIDL and more than a session can receive: it is received whole, and then it is over',
+  { fast: true },
+  () =>
+    withInbound({ provider: 'microsoft' }, async ({ box, user, poll, inspect }) => {
+      const drop = box.maildrop(user)
+      for (const bytes of letters(40)) drop.add(bytes)
+      const realNow = performance.now.bind(performance)
+      let passed = 0
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passed)
+      box.hooks = {
+        seen: ({ verb }) => {
+          if (verb === 'UIDL') return { reply: '-ERR unknown command "UIDL"' }
+          if (verb === 'RETR') passed += 15_000
+          return undefined
+        },
+      }
+      try {
+        let sessions = 0
+        for (let more = true; more && sessions < 20; sessions++) ({ more } = await poll())
+        expect(sessions).toBeLessThan(10)
+        expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 40 })
+        const before = drop.retrieved.size
+        drop.add(letter('neu'))
+        for (let more = true, n = 0; more && n < 20; n++) ({ more } = await poll())
+        expect(drop.retrieved.size).toBe(before + 1)
+        expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 41 })
+        return `40 messages in ${sessions} sessions`
+      } finally {
+        clock.mockRestore()
+      }
+    }),
 )
