@@ -96,7 +96,7 @@ export async function pollMaildrop(
       await releaseLane(ctx.db, lease, ctx.clock.now())
       return { ...NOTHING, ...store.counts, more: true }
     }
-    await settleFailed(ctx, lease, host, error)
+    await settleFailed(ctx, lease, { account, maildrop, host }, error)
     ctx.log.warn(
       { account: account.email, flag: error.flag, step: error.step, evidence: error.evidence },
       'poll failed',
@@ -113,6 +113,12 @@ interface Polled {
   readonly host: string
 }
 
+const floorSeconds = ({ pop3 }: Account, loginDelaySeconds: number): number =>
+  Math.max(loginDelaySeconds, pollFloorMs(pop3?.host) / SECOND_MS)
+
+const triedToLogIn = ({ stage, step }: Failure): boolean =>
+  stage === 'pop3' && !['connect', 'tls', 'greeting'].includes(step)
+
 async function settleOk(
   ctx: PollContext,
   lease: Lease,
@@ -121,12 +127,11 @@ async function settleOk(
   done: Received,
 ): Promise<void> {
   const now = ctx.clock.now()
-  const floorSeconds = Math.max(done.loginDelaySeconds, pollFloorMs(account.pop3?.host) / SECOND_MS)
   const busy = store.counts.stored > 0
   const next = nextPoll(
     maildrop.policy,
     maildrop.currentIntervalSeconds,
-    floorSeconds,
+    floorSeconds(account, done.loginDelaySeconds),
     { busy, more: done.more || (done.slices && busy) },
     now,
     Math.random(),
@@ -145,8 +150,15 @@ async function settleOk(
   })
 }
 
-async function settleFailed(ctx: PollContext, lease: Lease, host: string, failure: Failure): Promise<void> {
+async function settleFailed(
+  ctx: PollContext,
+  lease: Lease,
+  { account, maildrop, host }: Polled,
+  failure: Failure,
+): Promise<void> {
   const now = ctx.clock.now()
+  // the pause that the server asks for is meant from login to login, however the session ended
+  const soonest = later(now, floorSeconds(account, maildrop.loginDelaySeconds) * SECOND_MS)
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
     // a refusal by the token endpoint was recorded when it came; here it only ends the session
@@ -155,6 +167,7 @@ async function settleFailed(ctx: PollContext, lease: Lease, host: string, failur
         ? null
         : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: isRefusedLogin(failure), now })
     if (failure.stage === 'pop3') await recordHostFailure(tx, host, lease.accountId, failure, now)
-    await releaseLane(tx, lease, parkedUntil ?? later(now, 60 * SECOND_MS))
+    const again = parkedUntil ?? later(now, 60 * SECOND_MS)
+    await releaseLane(tx, lease, triedToLogIn(failure) && soonest > again ? soonest : again)
   })
 }
