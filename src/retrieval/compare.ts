@@ -73,7 +73,7 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
     sizes,
     maildrop.policy.maxMessageBytes,
   )
-  const looks = await guarded(s, retrieve, scan.namedCount)
+  const looks = await guarded(s, retrieve, ledger, scan.namedCount)
   const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
   const unlisted = unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
   if (unlisted.length > 0) await underLease(s, (tx, accountId) => recordListed(tx, accountId, unlisted))
@@ -107,6 +107,7 @@ async function writeGone(
 async function guarded(
   s: SessionContext,
   retrieve: readonly PlannedMessage[],
+  { marks }: Ledger,
   listed: number,
 ): Promise<Pick<Compared, 'screen' | 'twins' | 'guard'>> {
   const { maildrop, ctx, lease } = s
@@ -116,8 +117,10 @@ async function guarded(
   if (guard === 'adopt') return { screen: () => true, twins: true, guard }
   const vanished = await countVanished(ctx.db, lease.accountId)
   if (vanished === 0 && guard === null) return { screen: () => screenDates, twins: false, guard: null }
-  if (guard === 'paused' || suspicious({ listed, unknown: retrieve.length, vanished })) {
-    const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, retrieve, listed, vanished)
+  // what waits since an earlier listing has the UIDL that it had then
+  const unknown = retrieve.filter((one) => !marks.has(ledgerKey(one)))
+  if (guard === 'paused' || suspicious({ listed, unknown: unknown.length, vanished })) {
+    const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, unknown, listed, vanished)
     if (figures) throw await paused(s, figures)
     await underLease(s, (tx, accountId) => setGuard(tx, accountId, 'adopt', null))
     return { screen: () => true, twins: true, guard: 'adopt' }
@@ -130,11 +133,11 @@ async function guarded(
 /** Compares a sample of headers; undefined where it is explained. */
 async function sampled(
   { ctx, session, lease, maildrop, now }: SessionContext,
-  retrieve: readonly PlannedMessage[],
+  unknown: readonly PlannedMessage[],
   listed: number,
   vanished: number,
 ): Promise<GuardFigures | undefined> {
-  const glimpses = await glimpse(session, sampleOf(retrieve, SAMPLE))
+  const glimpses = await glimpse(session, sampleOf(unknown, SAMPLE))
   const twins = await findTwins(
     ctx.db,
     lease.accountId,
@@ -149,7 +152,7 @@ async function sampled(
   }))
   const matched = sample.filter((one) => one.matched).length
   if (judge(sample, maildrop.lastPollAt) === 'adopt') return undefined
-  return { listed, unknown: retrieve.length, vanished, compared: sample.length, matched }
+  return { listed, unknown: unknown.length, vanished, compared: sample.length, matched }
 }
 
 /** Nothing is ingested until somebody decides; the lane is parked like any other that needs a human. */

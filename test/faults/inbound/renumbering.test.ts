@@ -146,3 +146,21 @@ row(
       return 'of 3 equal but for a digit lost 0; renumbered, stored twice 0'
     }),
 )
+
+row(
+  'A7c',
+  'somebody tidies up by webmail while the first poll takes several sessions: no false stop',
+  { fast: true },
+  () =>
+    withInbound({ over: { max_session_messages: 100 } }, async ({ box, user, poll, flags, inspect }) => {
+      const drop = box.maildrop(user)
+      for (const bytes of letters(300)) drop.add(bytes)
+      await poll()
+      const tidied = new Set(drop.messages.slice(0, 60))
+      drop.tidy((message) => tidied.has(message))
+      for (let more = true, n = 0; more && n < 5; n++) ({ more } = await poll())
+      expect(await flags()).toEqual([])
+      expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 300 })
+      return 'false stops 0 of 1, stored 300 of 300'
+    }),
+)
