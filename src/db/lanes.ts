@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import type pg from 'pg'
 import { LeaseLost } from '../base/failure.ts'
-import type { Db, DbOrTx } from './database.ts'
+import type { Db, DbOrTx, Tx } from './database.ts'
 import type { LaneKind } from './schema.ts'
 
 /** A lease is renewed by its worker's heartbeat; a worker that stands still this long has lost it. */
@@ -132,7 +132,19 @@ export async function holdLease(tx: DbOrTx, lease: Lease): Promise<void> {
   if (rows.length === 0) throw takenOver(lease)
 }
 
-/** The same on a plain connection, for transactions with COPY in them. */
+/** A transaction of its own that writes only while the lease is ours. Throws LeaseLost. */
+export async function underLease<T>(
+  db: Db,
+  lease: Lease,
+  write: (tx: Tx, accountId: number) => Promise<T>,
+): Promise<T> {
+  return await db.transaction().execute(async (tx) => {
+    await holdLease(tx, lease)
+    return await write(tx, lease.accountId)
+  })
+}
+
+/** holdLease on a plain connection, for transactions with COPY in them. */
 export async function holdLeaseOn(client: pg.ClientBase, db: Db, lease: Lease): Promise<void> {
   const statement = leaseHeld(lease).compile(db)
   const { rowCount } = await client.query(statement.sql, [...statement.parameters])

@@ -1,6 +1,7 @@
 // The first half of a session: the listing against the ledger, what is written down of it, and the renumbering guard.
 
 import { Failure } from '../base/failure.ts'
+import { underLease } from '../db/lanes.ts'
 import {
   leaveUidls,
   ledgerKey,
@@ -19,7 +20,7 @@ import type { Scan } from './list.ts'
 import { namelessOf, type Nameless } from './nameless.ts'
 import { compareListing, divide, type Candidate, type Division, type PlannedMessage } from './plan.ts'
 import { cutoffOf, glimpse } from './screen.ts'
-import { underLease, type SessionContext } from './session-context.ts'
+import type { SessionContext } from './session-context.ts'
 
 export interface Compared extends Division {
   readonly remove: readonly Candidate[]
@@ -76,10 +77,12 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
   const looks = await guarded(s, retrieve, ledger, scan.namedCount)
   const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
   const unlisted = unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
-  if (unlisted.length > 0) await underLease(s, (tx, accountId) => recordListed(tx, accountId, unlisted))
+  if (unlisted.length > 0) await underLease(s.ctx.db, s.lease, (tx, accountId) => recordListed(tx, accountId, unlisted))
   if (maildrop.firstSyncDoneAt === null && maildrop.policy.firstSync === 'from_now') {
     const reason = 'on the server before the first poll (first_sync from_now)'
-    await underLease(s, (tx, accountId) => leaveUidls(tx, accountId, [...retrieve, ...oversize, ...shared], reason))
+    await underLease(s.ctx.db, s.lease, (tx, accountId) =>
+      leaveUidls(tx, accountId, [...retrieve, ...oversize, ...shared], reason),
+    )
     return { ...NOTHING, remove, ledger }
   }
   const nameless = await namelessOf(ctx.db, lease, scan, shared, ledger, sizes, maildrop.hashResumeAfter)
@@ -97,7 +100,7 @@ async function writeGone(
     .filter(({ mark }) => mark === undefined)
     .map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
   if (unknown.length === 0 && gone.length === 0) return new Set()
-  return await underLease(s, async (tx, accountId) => {
+  return await underLease(s.ctx.db, s.lease, async (tx, accountId) => {
     await markGone(tx, accountId, gone)
     return await markBack(tx, accountId, unknown)
   })
@@ -122,7 +125,7 @@ async function guarded(
   if (guard === 'paused' || suspicious({ listed, unknown: unknown.length, vanished })) {
     const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, unknown, listed, vanished)
     if (figures) throw await paused(s, figures)
-    await underLease(s, (tx, accountId) => setGuard(tx, accountId, 'adopt', null))
+    await underLease(s.ctx.db, s.lease, (tx, accountId) => setGuard(tx, accountId, 'adopt', null))
     return { screen: () => true, twins: true, guard: 'adopt' }
   }
   // a few under new UIDLs among ordinary mail: only what has the size of a vanished one is worth a look
@@ -157,7 +160,8 @@ async function sampled(
 
 /** Nothing is ingested until somebody decides; the lane is parked like any other that needs a human. */
 async function paused(s: SessionContext, figures: GuardFigures): Promise<Failure> {
-  if (s.maildrop.guard !== 'paused') await underLease(s, (tx, accountId) => setGuard(tx, accountId, 'paused', figures))
+  if (s.maildrop.guard !== 'paused')
+    await underLease(s.ctx.db, s.lease, (tx, accountId) => setGuard(tx, accountId, 'paused', figures))
   const { flag, scope, persistence } = flagEntryOf('uidl_reset')
   const { listed, unknown, vanished, compared, matched } = figures
   const evidence =

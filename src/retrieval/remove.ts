@@ -1,8 +1,9 @@
 // Deletion on the server. DELE, then QUIT; nothing counts as deleted before QUIT was answered +OK (RFC 1939 section 6). Before
 // DELE, what is stored here is read back and hashed: a damaged copy keeps its original.
 
+import { underLease } from '../db/lanes.ts'
 import { intactUidls, intendDelete, ledgerKey, markDeleted, type LedgerKey } from '../db/ledger.ts'
-import { underLease, type SessionContext } from './session-context.ts'
+import type { SessionContext } from './session-context.ts'
 
 /** Of one session; more are left for the next. */
 const AT_ONCE = 1_000
@@ -32,7 +33,7 @@ export async function removeFromServer(s: SessionContext, messages: readonly Rem
     return { deleted: 0, ...rest }
   }
   const byNumber = new Map(going.map((message) => [message.number, message]))
-  await underLease(s, (tx, accountId) => intendDelete(tx, accountId, going))
+  await underLease(s.ctx.db, s.lease, (tx, accountId) => intendDelete(tx, accountId, going))
   const { deleted } = await session.dele([...byNumber.keys()])
   const confirmed = await session.quit()
   const unsure = going.length - deleted.length

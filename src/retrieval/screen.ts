@@ -3,7 +3,7 @@
 
 import { DAY_MS, later } from '../base/clock.ts'
 import type { Db } from '../db/database.ts'
-import type { Lease } from '../db/lanes.ts'
+import { underLease, type Lease } from '../db/lanes.ts'
 import { leaveUidls } from '../db/ledger.ts'
 import type { Maildrop } from '../db/maildrops.ts'
 import { adoptUidls, findTwins, type Adoption, type Twin } from '../db/renumbering.ts'
@@ -11,7 +11,6 @@ import { summarise } from '../message/summary.ts'
 import type { PopSession } from '../pop3/session.ts'
 import { fingerprintOf } from './guard.ts'
 import type { PlannedMessage } from './plan.ts'
-import { underLease } from './session-context.ts'
 
 const SLICE = 500
 const OLDER = 'older than what the first poll was to fetch (first_sync)'
@@ -77,7 +76,7 @@ export async function screen(
       else result.retrieve.push(message)
     }
     if (adoptions.length + leave.length === 0) continue
-    await underLease({ ctx, lease }, async (tx, accountId) => {
+    await underLease(ctx.db, lease, async (tx, accountId) => {
       await adoptUidls(tx, accountId, adoptions)
       await leaveUidls(tx, accountId, leave, OLDER)
     })

@@ -2,6 +2,7 @@
 
 import { HOUR_MS, MINUTE_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
+import { underLease } from '../db/lanes.ts'
 import { ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
 import { saveHashResume, type Maildrop } from '../db/maildrops.ts'
 import { showsSlices } from '../oauth/provider-presets.ts'
@@ -12,7 +13,7 @@ import { goneUnless, type Nameless } from './nameless.ts'
 import { capped, type PlannedMessage } from './plan.ts'
 import { removeFromServer, type Removable } from './remove.ts'
 import { cutoffOf, screen } from './screen.ts'
-import { underLease, type Received, type SessionContext } from './session-context.ts'
+import type { Received, SessionContext } from './session-context.ts'
 import { TooLarge } from './store-messages.ts'
 
 const LIST_AT_LEAST_MS = HOUR_MS
@@ -185,7 +186,8 @@ async function retrieve(
     if (broke && error instanceof Failure && !isStopping(signal)) {
       if (broke.uidl !== '') await store.skip(broke, error.evidence)
       // without a name there is nothing to remember it by but its place
-      if (isNameless(broke)) await underLease(s, (tx, accountId) => saveHashResume(tx, accountId, broke.number))
+      if (isNameless(broke))
+        await underLease(s.ctx.db, s.lease, (tx, accountId) => saveHashResume(tx, accountId, broke.number))
     }
     throw error
   }
@@ -217,7 +219,7 @@ const isNameless = ({ uidl, shared = false }: PlannedMessage): boolean => uidl =
 
 /** All bytes were seen: what has no name and was not among them has gone. */
 async function settleNameless(s: SessionContext, work: Compared, seen: ReadonlySet<string>): Promise<void> {
-  await underLease(s, async (tx, accountId) => {
+  await underLease(s.ctx.db, s.lease, async (tx, accountId) => {
     await markSeen(tx, accountId, [...seen].map(parseLedgerKey))
     await markGone(tx, accountId, goneUnless(work.perhapsGone, seen))
   })

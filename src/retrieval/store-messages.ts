@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { errorText, LeaseLost } from '../base/failure.ts'
 import { refusedValues, type Database } from '../db/database.ts'
-import type { Lease } from '../db/lanes.ts'
+import { underLease, type Lease } from '../db/lanes.ts'
 import { keyOf, ledgerKey, skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
 import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
@@ -12,7 +12,6 @@ import { fingerprintOf } from './guard.ts'
 import { adoptUidls, findGoneByBytes } from '../db/renumbering.ts'
 import type { HashIdentity } from './hash-identity.ts'
 import type { PlannedMessage } from './plan.ts'
-import { underLease } from './session-context.ts'
 
 const BATCH_MESSAGES = 250
 const BATCH_BYTES = 2 * 1024 * 1024
@@ -78,9 +77,7 @@ export class MessageStore {
       (message.fingerprint === null ? await findGoneByBytes(db, accountId, message.sha256) : undefined)
     if (!known) return await this.#enter(message)
     this.counts.suppressed += 1
-    await underLease({ ctx: this.#database, lease: this.#lease }, (tx) =>
-      adoptUidls(tx, accountId, [{ from: known, to: planned }]),
-    )
+    await underLease(db, this.#lease, (tx) => adoptUidls(tx, accountId, [{ from: known, to: planned }]))
   }
 
   /** The same where the message has no name of its own: its bytes say which it is. Returns its key; undefined for an empty one. */
