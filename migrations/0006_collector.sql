@@ -31,6 +31,10 @@ create index maildrop_uidls_deletable on poststelle.maildrop_uidls (account_id, 
 create index maildrop_uidls_open on poststelle.maildrop_uidls (account_id, state)
   where state in ('listed', 'skipped', 'quarantined', 'vanished', 'delete_intent');
 
+-- what every poll asks for: of a hundred thousand rows that were left out for good, none
+create index maildrop_uidls_retry on poststelle.maildrop_uidls (account_id, retry_at) where retry_at is not null;
+create index maildrop_uidls_oversize on poststelle.maildrop_uidls (account_id) where oversize;
+
 -- what a renumbered message is recognised by
 create index maildrop_uidls_gone on poststelle.maildrop_uidls (account_id, fingerprint) where gone_at is not null;
 

@@ -869,6 +869,8 @@ CREATE INDEX lanes_ready ON poststelle.lanes USING btree (lane, ready_at) WHERE 
 CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
 CREATE INDEX maildrop_uidls_gone ON poststelle.maildrop_uidls USING btree (account_id, fingerprint) WHERE (gone_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_open ON poststelle.maildrop_uidls USING btree (account_id, state) WHERE (state = ANY (ARRAY['listed'::text, 'skipped'::text, 'quarantined'::text, 'vanished'::text, 'delete_intent'::text]));
+CREATE INDEX maildrop_uidls_oversize ON poststelle.maildrop_uidls USING btree (account_id) WHERE oversize;
+CREATE INDEX maildrop_uidls_retry ON poststelle.maildrop_uidls USING btree (account_id, retry_at) WHERE (retry_at IS NOT NULL);
 CREATE INDEX message_contents_quarantined ON poststelle.message_contents USING btree (account_id) WHERE (state = 'quarantined'::text);
 CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (search);
 CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);

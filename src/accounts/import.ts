@@ -14,7 +14,7 @@ import {
   type AccountColumns,
 } from '../db/accounts.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
-import { wakeNow } from '../db/lanes.ts'
+import { lockLanes, wakeNow } from '../db/lanes.ts'
 import { loadMaildrop, type Maildrop } from '../db/maildrops.ts'
 import type { Credential } from '../oauth/token.ts'
 import { providerOf } from '../oauth/provider-presets.ts'
@@ -56,6 +56,7 @@ async function importAccount(tx: Tx, vault: Vault, settings: AccountSettings): P
   const notes = [...settings.notes]
   const columns = await toColumns(tx, vault, settings, notes)
   const existing = await accountIdByEmail(tx, settings.email)
+  if (existing !== undefined) await lockLanes(tx, existing) // before everything else of the account, as whoever settles does
   const before = existing === undefined ? undefined : await snapshot(tx, existing)
   const id = await saveAccount(tx, columns, settings.maildrop)
   const after = await snapshot(tx, id)

@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { Failure, UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
-import { wakeNow } from '../db/lanes.ts'
+import { lockLanes, wakeNow } from '../db/lanes.ts'
 import { loadMaildrop } from '../db/maildrops.ts'
 import type { LedgerCounts } from '../db/reconciliation.ts'
 import { decideGuard } from '../db/renumbering.ts'
@@ -53,6 +53,7 @@ export function addLedgerCommands(account: Command, ctx: CommandContext): void {
         const found = await findAccount(db, idOrEmail)
         const figures = (await loadMaildrop(db, found.id))?.guardFigures ?? null
         await db.transaction().execute(async (tx) => {
+          await lockLanes(tx, found.id)
           if (!(await decideGuard(tx, found.id, decision)))
             throw new UserError(`nothing has to be decided for ${found.email}: its messages have the ids they had`)
           await wakeNow(tx, found.id, ['receive'])

@@ -154,6 +154,9 @@ export async function setClientSecret(tx: Tx, clientId: number, sealed: string |
 /** The secret has changed: every account that uses it may try at once. Returns how many there are. */
 export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<number> {
   await sql`
+    select from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
+    where a.oauth_client_id = ${clientId} order by l.account_id, l.lane for update of l`.execute(tx)
+  await sql`
     update poststelle.grants g set refusal = null, refused_at = null
     from poststelle.accounts a where a.id = g.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
   await sql`

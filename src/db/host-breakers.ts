@@ -99,19 +99,25 @@ export async function takeProbe(db: DbOrTx, host: string, accountId: number, now
 
 /** A session with the host went well. Returns whether its breaker was open: then the lanes that waited for it may go on. */
 export async function forgetHostFailure(tx: Tx, host: string, accountId: number): Promise<boolean> {
-  await sql`delete from poststelle.host_failures where host = ${host} and account_id = ${accountId}`.execute(tx)
+  // also at another host, from which the account has moved
+  await sql`delete from poststelle.host_failures where account_id = ${accountId}`.execute(tx)
   const { numAffectedRows } = await sql`delete from poststelle.host_breakers where host = ${host}`.execute(tx)
   return Boolean(numAffectedRows)
 }
 
-/** Lanes that only waited for the host are due again, spread over a minute; parked ones stay parked. */
+/**
+ * Lanes that only waited for the host are due again, spread over a minute; parked ones stay parked. One that somebody holds is left
+ * alone: it is due when its wait is over, and nobody waits for two accounts at once.
+ */
 export async function wakeHostLanes(tx: Tx, host: string): Promise<void> {
   await sql`
+    with waiting as (
+      select l.account_id, l.lane from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
+      where l.lane = 'receive' and l.lease_token is null and lower(a.pop3_host) || ':' || a.pop3_port = ${host} and l.due_at > now()
+        and exists (select from poststelle.maildrops d where d.account_id = a.id
+          and (d.last_poll_at is null or d.last_poll_at < now() - d.poll_interval_seconds * interval '1 second'))
+      for update of l skip locked
+    )
     update poststelle.lanes l set due_at = now() + random() * interval '1 minute'
-    from poststelle.accounts a where a.id = l.account_id and l.lane = 'receive' and l.lease_token is null
-      and lower(a.pop3_host) || ':' || a.pop3_port = ${host} and l.due_at > now()
-      and exists (select from poststelle.maildrops d where d.account_id = a.id
-        and (d.last_poll_at is null or d.last_poll_at < now() - d.poll_interval_seconds * interval '1 second'))`.execute(
-    tx,
-  )
+    from waiting w where l.account_id = w.account_id and l.lane = w.lane`.execute(tx)
 }

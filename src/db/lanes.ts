@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import type pg from 'pg'
 import { LeaseLost } from '../base/failure.ts'
-import type { Db, DbOrTx } from './database.ts'
+import type { Db, DbOrTx, Tx } from './database.ts'
 import type { LaneKind } from './schema.ts'
 
 /** A lease is renewed by its worker's heartbeat; a worker that stands still this long has lost it. */
@@ -49,10 +49,13 @@ export async function wakeSendLanes(db: Db): Promise<number> {
     with due as (
       select distinct account_id from poststelle.outbound_messages
       where next_attempt_at <= now() and state in ('scheduled', 'queued', 'deferred', 'uncertain')
+    ), asleep as (
+      select l.account_id, l.lane from poststelle.lanes l join due on l.account_id = due.account_id
+      where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
+      for update of l skip locked
     )
-    update poststelle.lanes l set due_at = now() from due
-    where l.account_id = due.account_id and l.lane = 'send' and (l.due_at is null or l.due_at > now())
-      and (l.parked_until is null or l.parked_until <= now())`.execute(db)
+    update poststelle.lanes l set due_at = now() from asleep
+    where l.account_id = asleep.account_id and l.lane = asleep.lane`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
 
@@ -117,7 +120,7 @@ const leaseHeld = (lease: Lease) => sql`
 const takenOver = (lease: Lease): LeaseLost =>
   new LeaseLost(`the ${lease.lane} lane of account ${lease.accountId} was taken over`)
 
-/** Before health is written: one order for everybody, lanes first and by name, so that no two wait for each other. */
+/** Before anything else of an account is written: one order for everybody, lanes first and by name, so that no two wait for each other. */
 export async function lockLanes(tx: DbOrTx, accountId: number): Promise<void> {
   await sql`select from poststelle.lanes where account_id = ${accountId} order by lane for update`.execute(tx)
 }
@@ -129,7 +132,19 @@ export async function holdLease(tx: DbOrTx, lease: Lease): Promise<void> {
   if (rows.length === 0) throw takenOver(lease)
 }
 
-/** The same on a plain connection, for transactions with COPY in them. */
+/** A transaction of its own that writes only while the lease is ours. Throws LeaseLost. */
+export async function underLease<T>(
+  db: Db,
+  lease: Lease,
+  write: (tx: Tx, accountId: number) => Promise<T>,
+): Promise<T> {
+  return await db.transaction().execute(async (tx) => {
+    await holdLease(tx, lease)
+    return await write(tx, lease.accountId)
+  })
+}
+
+/** holdLease on a plain connection, for transactions with COPY in them. */
 export async function holdLeaseOn(client: pg.ClientBase, db: Db, lease: Lease): Promise<void> {
   const statement = leaseHeld(lease).compile(db)
   const { rowCount } = await client.query(statement.sql, [...statement.parameters])

@@ -60,7 +60,7 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger>
     select bool_or(starts_with(u.uidl, ${BY_BYTES}) or starts_with(u.uidl, ${BY_HEADERS})) as nameless, array_agg(distinct u.uidl) filter (where u.ordinal > 1) as shared, string_agg(case
         when u.state = 'listed' then 'l'
         when u.state in ('skipped', 'quarantined') then case
-          when u.oversize then case when u.size_bytes <= d.max_message_bytes then 'o' else 'k' end
+          when u.oversize then case when ${FITS_NOW} then 'o' else 'k' end
           when u.retry_at <= now() then 'r' else 'k' end
         when ${MAY_GO} then case u.state when 'delete_intent' then 'D' else 'd' end
         when u.state = 'delete_intent' then 'i'
@@ -78,6 +78,9 @@ export async function loadLedger(db: DbOrTx, accountId: number): Promise<Ledger>
   return { marks, shared: new Set(rows[0]?.shared), nameless: rows[0]?.nameless ?? false }
 }
 
+/** The maildrop `d` allows the whole of `u` now, of which only the headers are here; in vain it was tried as often as others. */
+export const FITS_NOW = sql`u.size_bytes <= d.max_message_bytes and (u.retry_at is null or u.retry_at <= now())`
+
 /** The policy of the maildrop `d` allows the server's copy of `u` to go: old enough, and acknowledged where that is asked for. */
 export const MAY_GO = sql`u.state in ('stored', 'delete_intent') and (d.delete_after_days is not null or d.delete_after_ack)
     and u.stored_at <= now() - coalesce(d.delete_after_days, 0) * interval '1 day'
@@ -89,15 +92,18 @@ export interface ListedMessage extends LedgerKey {
 
 const SLICE = 10_000
 
+/** Rows that are about to get another key stand below all others, those of history at ordinals from 0 down. */
+export const PARKED_ORDINAL = -1_000_000
+
 /**
- * Makes room for another message under the key of one that was deleted: the old row stays, as history, under an ordinal below 1.
- * Returns how many rows moved.
+ * Makes room for another message under the key of one that was deleted or has gone: the old row stays, as history, under an ordinal
+ * below 1.
  */
-export const ARCHIVE_DELETED = `
+export const archiveFormer = (accountId: number, keys: readonly LedgerKey[]) => sql`
   update poststelle.maildrop_uidls u set ordinal = least(1, (select min(v.ordinal) from poststelle.maildrop_uidls v
-    where v.account_id = u.account_id and v.uidl = u.uidl)) - 1
-  from unnest($2::text[], $3::int[]) k (uidl, ordinal)
-  where u.account_id = $1 and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted'`
+    where v.account_id = u.account_id and v.uidl = u.uidl and v.ordinal > ${PARKED_ORDINAL})) - 1
+  from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+    and (u.state = 'deleted' or u.state = 'stored' and u.gone_at is not null)`
 
 /** Writes down that these were listed. */
 export async function recordListed(tx: DbOrTx, accountId: number, messages: readonly ListedMessage[]): Promise<void> {
@@ -205,24 +211,26 @@ export interface LedgerNotes {
 /** What the operator should know of the ledger, on the server still. */
 export async function ledgerNotes(db: DbOrTx, accountId: number): Promise<LedgerNotes> {
   const { rows } = await sql<LedgerNotes>`
-    select count(*) filter (where oversize) as oversize, count(*) filter (where state = 'quarantined') as quarantined
-    from poststelle.maildrop_uidls where account_id = ${accountId} and state in ('skipped', 'quarantined') and gone_at is null
-      and (oversize or state = 'quarantined')`.execute(db)
+    select (select count(*) from poststelle.maildrop_uidls where account_id = ${accountId} and oversize and gone_at is null) as oversize,
+      (select count(*) from poststelle.maildrop_uidls where account_id = ${accountId} and state = 'quarantined' and gone_at is null)
+        as quarantined`.execute(db)
   return rows[0] ?? { oversize: 0, quarantined: 0 }
 }
 
 export interface HashedRow extends LedgerKey {
   /** In hexadecimal digits. */
   readonly hash: string
+  /** Of the headers: the message is larger than the account allowed. */
+  readonly headersOnly: boolean
 }
 
-/** Stored messages whose bytes are here, by hash: what a message without a name of its own is compared with. */
+/** What a message without a name of its own is compared with: stored messages by their bytes, the others by their headers. */
 export async function hashedRows(db: DbOrTx, accountId: number): Promise<HashedRow[]> {
   const { rows } = await sql<HashedRow>`
-    select uidl, ordinal, encode(sha256, 'hex') as hash from poststelle.maildrop_uidls
-    where account_id = ${accountId} and state in ('stored', 'delete_intent') order by stored_at, uidl, ordinal`.execute(
-    db,
-  )
+    select uidl, ordinal, encode(sha256, 'hex') as hash, oversize as "headersOnly" from poststelle.maildrop_uidls
+    where account_id = ${accountId} and sha256 is not null
+      and (state in ('stored', 'delete_intent') or oversize and state in ('skipped', 'quarantined'))
+    order by stored_at, uidl, ordinal`.execute(db)
   return rows
 }
 
@@ -253,18 +261,24 @@ export async function markSeen(tx: DbOrTx, accountId: number, keys: readonly Led
   )
 }
 
-/** What was listed again after it was thought gone. Returns the keys of those that need not be retrieved. */
+/**
+ * What was listed again after it was thought gone. Returns the keys of those that need not be retrieved. A stored one of another size
+ * may be another message under its UIDL: it is retrieved, and its bytes say whether it is.
+ */
 export async function markBack(
   tx: DbOrTx,
   accountId: number,
-  keys: readonly LedgerKey[],
+  messages: readonly ListedMessage[],
 ): Promise<ReadonlySet<string>> {
-  if (keys.length === 0) return new Set()
+  if (messages.length === 0) return new Set()
   const { rows } = await sql<LedgerKey & { state: LedgerState }>`
     update poststelle.maildrop_uidls u set gone_at = null,
       state = case u.state when 'vanished' then 'listed' else u.state end,
       reason = case u.state when 'vanished' then null else u.reason end
-    from ${keysOf(keys)} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
-      and (u.gone_at is not null or u.state = 'vanished') returning u.uidl, u.ordinal, u.state`.execute(tx)
+    from unnest(${messages.map((one) => one.uidl)}::text[], ${messages.map((one) => one.ordinal)}::int[],
+      ${messages.map((one) => one.sizeBytes)}::bigint[]) k (uidl, ordinal, size_bytes)
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+      and (u.state = 'vanished' or u.gone_at is not null and (u.state <> 'stored' or u.size_bytes = k.size_bytes))
+    returning u.uidl, u.ordinal, u.state`.execute(tx)
   return new Set(rows.filter(({ state }) => state !== 'listed').map(ledgerKey))
 }

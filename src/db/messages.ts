@@ -6,7 +6,7 @@ import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { holdLeaseOn, type Lease } from './lanes.ts'
-import { ARCHIVE_DELETED, ledgerKey, type LedgerKey } from './ledger.ts'
+import { archiveFormer, ledgerKey, type LedgerKey } from './ledger.ts'
 
 /** Largest piece of a message in one row. */
 export const CHUNK_BYTES = 256 * 1024
@@ -45,7 +45,7 @@ export async function storeBatch(
     if (batch.some((message) => message.replacesHeaders)) await dropHeaders(client, lease.accountId, batch)
     const ids = await reserveIds(client, batch.length)
     const all = batch.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
-    const fresh = await enterLedger(client, lease.accountId, all)
+    const fresh = await enterLedger(client, db, lease.accountId, all)
     const rows = all.filter(({ id }) => fresh.has(id))
     if (rows.length > 0) await insertMessages(client, lease.accountId, rows)
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
@@ -105,11 +105,12 @@ async function insertMessages(client: pg.ClientBase, accountId: number, rows: re
 
 /**
  * One ledger row per message. Rows that say "stored" or "being deleted" stay as they are: their message is here. One that was
- * deleted and is listed again is the same message if its bytes are; then its row says stored once more. Another message under an
- * old UIDL is a new one. Returns the ids of the messages that are new.
+ * deleted, or had gone, and is listed again is the same message if its bytes are; then its row says stored once more. Another message
+ * under an old UIDL is a new one. Headers that are here already are not stored again. Returns the ids of the messages that are new.
  */
 async function enterLedger(
   client: pg.ClientBase,
+  db: Db,
   accountId: number,
   all: readonly Identified[],
 ): Promise<ReadonlySet<number>> {
@@ -130,8 +131,11 @@ async function enterLedger(
   const fresh = new Set(entered)
   if (entered.length === all.length) return fresh
   const refused = all.filter(({ id }) => !fresh.has(id))
-  const keys = [accountId, refused.map(({ message }) => message.uidl), refused.map(({ message }) => message.ordinal)]
-  const { rowCount } = await client.query(ARCHIVE_DELETED, keys)
+  const archive = archiveFormer(
+    accountId,
+    refused.map(({ message }) => message),
+  ).compile(db)
+  const { rowCount } = await client.query(archive.sql, [...archive.parameters])
   if (rowCount) for (const id of await enter(refused)) fresh.add(id)
   return fresh
 }
@@ -139,7 +143,7 @@ async function enterLedger(
 const ENTER_LEDGER = `
   insert into poststelle.maildrop_uidls as u
     (account_id, uidl, ordinal, size_bytes, sha256, message_id, fingerprint, state, reason, oversize, stored_at, attempts)
-  select $1, k.uidl, k.ordinal, k.size_bytes, case when k.reason is null then k.sha256 end, k.message_id,
+  select $1, k.uidl, k.ordinal, k.size_bytes, k.sha256, k.message_id,
     k.fingerprint, case when k.reason is null then 'stored' else 'skipped' end, k.reason, k.reason is not null,
     case when k.reason is null then now() end, 1
   from unnest($2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[], $8::text[])
@@ -147,9 +151,11 @@ const ENTER_LEDGER = `
   on conflict (account_id, uidl, ordinal) do update set
     state = excluded.state, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, reason = excluded.reason,
     size_bytes = case when excluded.oversize then excluded.size_bytes else u.size_bytes end,
-    message_id = case when u.state = 'deleted' and u.sha256 = excluded.sha256 then u.message_id else excluded.message_id end,
+    message_id = case when u.state in ('deleted', 'stored') or u.oversize and excluded.oversize then u.message_id
+      else excluded.message_id end,
     oversize = excluded.oversize, retry_at = null, stored_at = excluded.stored_at, deleted_at = null, gone_at = null
-  where u.state in ('listed', 'skipped', 'quarantined', 'vanished') or u.state = 'deleted' and u.sha256 = excluded.sha256
+  where u.state in ('listed', 'skipped', 'quarantined', 'vanished')
+    or (u.state = 'deleted' or u.state = 'stored' and u.gone_at is not null) and u.sha256 = excluded.sha256
   returning u.message_id`
 
 /** The headers of a message that was too large give way to the message. */

@@ -145,7 +145,10 @@ export async function settleContents(
   }
 }
 
-/** A message that was deleted meanwhile is left out; those that are there stay until the end of the transaction. */
+/**
+ * A message that was deleted meanwhile is left out, and so is one that an operator wants parsed otherwise now (its attempts begin
+ * anew); those that are there stay until the end of the transaction.
+ */
 async function takeOut(client: pg.ClientBase, batch: readonly NewContents[]): Promise<readonly NewContents[]> {
   const ids = batch.map(({ id }) => id)
   const present = await client.query<{ id: number }>(
@@ -154,7 +157,7 @@ async function takeOut(client: pg.ClientBase, batch: readonly NewContents[]): Pr
   )
   const there = new Set(present.rows.map((row) => row.id))
   const taken = await client.query<{ id: number }>(
-    'delete from poststelle.parse_queue where message_id = any($1) returning message_id as id',
+    'delete from poststelle.parse_queue where message_id = any($1) and attempts > 0 returning message_id as id',
     [ids.filter((id) => there.has(id))],
   )
   const waiting = new Set(taken.rows.map((row) => row.id))
@@ -238,9 +241,12 @@ export async function wakeParseLanes(db: Db): Promise<number> {
       union all
       select (select q.account_id from poststelle.parse_queue q where q.account_id > w.account_id order by q.account_id limit 1)
       from waiting w where w.account_id is not null
+    ), asleep as (
+      select l.account_id, l.lane from poststelle.lanes l join waiting w on l.account_id = w.account_id
+      where l.lane = 'parse' and l.due_at is null for update of l skip locked
     )
-    update poststelle.lanes l set due_at = now()
-    from waiting w where l.account_id = w.account_id and l.lane = 'parse' and l.due_at is null`.execute(db)
+    update poststelle.lanes l set due_at = now() from asleep
+    where l.account_id = asleep.account_id and l.lane = asleep.lane`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
 

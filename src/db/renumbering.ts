@@ -1,8 +1,8 @@
 // What the renumbering guard asks of the ledger, and how a message that has another UIDL now keeps its row.
 
 import { sql } from 'kysely'
-import type { DbOrTx } from './database.ts'
-import type { LedgerKey } from './ledger.ts'
+import type { DbOrTx, Tx } from './database.ts'
+import { archiveFormer, PARKED_ORDINAL, type LedgerKey } from './ledger.ts'
 import type { GuardFigures, GuardState } from './schema.ts'
 
 /** What left the listing longer ago than that is not looked for any more. */
@@ -54,25 +54,44 @@ export interface Adoption {
   readonly to: LedgerKey & { readonly sizeBytes: number }
 }
 
+/** A message that has left the listing and has nothing in its headers to recognise it by, but has these bytes. */
+export async function findGoneByBytes(db: DbOrTx, accountId: number, sha256: Buffer): Promise<LedgerKey | undefined> {
+  const { rows } = await sql<LedgerKey>`
+    select u.uidl, u.ordinal from poststelle.maildrop_uidls u where u.account_id = ${accountId}
+      and u.gone_at > now() - ${REMEMBERED} and u.fingerprint is null and u.state = 'stored' and u.sha256 = ${sha256}
+    order by u.stored_at, u.uidl, u.ordinal limit 1`.execute(db)
+  return rows[0]
+}
+
 /** The row of the old UIDL goes on under the new one: what was stored is not stored again, what was left out stays out. */
-export async function adoptUidls(tx: DbOrTx, accountId: number, adoptions: readonly Adoption[]): Promise<void> {
+export async function adoptUidls(tx: Tx, accountId: number, adoptions: readonly Adoption[]): Promise<void> {
   if (adoptions.length === 0) return
   const to = sql`unnest(${adoptions.map((one) => one.to.uidl)}::text[], ${adoptions.map((one) => one.to.ordinal)}::int[]) k (uidl, ordinal)`
+  const renamed = sql`unnest(${adoptions.map(({ from }) => from.uidl)}::text[], ${adoptions.map(({ from }) => from.ordinal)}::int[],
+    ${adoptions.map((one) => one.to.uidl)}::text[], ${adoptions.map((one) => one.to.ordinal)}::int[],
+    ${adoptions.map((one) => one.to.sizeBytes)}::bigint[]) with ordinality k (uidl, ordinal, new_uidl, new_ordinal, size_bytes, n)`
+  // out of the way first: the old key of one may be the new key of another
   await sql`
-    delete from poststelle.maildrop_uidls u using ${to}
-    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'listed'`.execute(tx)
+    update poststelle.maildrop_uidls u set ordinal = ${PARKED_ORDINAL} - k.n from ${renamed}
+    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal`.execute(tx)
+  // of a message that was not to be had so far, or of which only the headers are here
   await sql`
-    update poststelle.maildrop_uidls u set ordinal = least(1, (select min(v.ordinal) from poststelle.maildrop_uidls v
-      where v.account_id = u.account_id and v.uidl = u.uidl)) - 1
-    from ${to} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal and u.state = 'deleted'`.execute(
+    with replaced as (
+      delete from poststelle.maildrop_uidls u using ${to}
+      where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal
+        and u.state in ('listed', 'skipped', 'quarantined', 'vanished') returning u.message_id, u.oversize
+    ) delete from poststelle.messages m using replaced r where r.oversize and m.id = r.message_id and not m.complete`.execute(
     tx,
   )
+  await archiveFormer(
+    accountId,
+    adoptions.map((one) => one.to),
+  ).execute(tx)
   await sql`
     update poststelle.maildrop_uidls u set uidl = k.new_uidl, ordinal = k.new_ordinal, size_bytes = k.size_bytes, gone_at = null
-    from unnest(${adoptions.map(({ from }) => from.uidl)}::text[], ${adoptions.map(({ from }) => from.ordinal)}::int[],
-      ${adoptions.map((one) => one.to.uidl)}::text[], ${adoptions.map((one) => one.to.ordinal)}::int[],
-      ${adoptions.map((one) => one.to.sizeBytes)}::bigint[]) k (uidl, ordinal, new_uidl, new_ordinal, size_bytes)
-    where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = k.ordinal`.execute(tx)
+    from ${renamed} where u.account_id = ${accountId} and u.uidl = k.uidl and u.ordinal = ${PARKED_ORDINAL} - k.n`.execute(
+    tx,
+  )
 }
 
 export async function setGuard(

@@ -1,7 +1,7 @@
 // The first half of a session: the listing against the ledger, what is written down of it, and the renumbering guard.
 
 import { Failure } from '../base/failure.ts'
-import { holdLease } from '../db/lanes.ts'
+import { underLease } from '../db/lanes.ts'
 import {
   leaveUidls,
   ledgerKey,
@@ -11,7 +11,6 @@ import {
   recordListed,
   type Ledger,
   type LedgerKey,
-  type ListedMessage,
 } from '../db/ledger.ts'
 import { countVanished, findTwins, setGuard, vanishedSizes } from '../db/renumbering.ts'
 import type { GuardFigures, GuardState } from '../db/schema.ts'
@@ -69,21 +68,21 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
   const sizes = asked.length === 0 ? new Map<number, number>() : await s.session.sizesOf(asked.map((one) => one.number))
   const doubtful = scan.nameless.size > 0 || shared.length > 0
   const vanished = server.slices ? [] : gone
-  const known = await writeGone(s, doubtful ? [] : vanished, wanted)
+  const known = await writeGone(s, doubtful ? [] : vanished, wanted, sizes)
   const { retrieve, oversize } = divide(
     wanted.filter((one) => !known.has(ledgerKey(one))),
     sizes,
     maildrop.policy.maxMessageBytes,
   )
-  const looks = await guarded(s, retrieve, scan.named.length)
+  const looks = await guarded(s, retrieve, ledger, scan.named.length)
   const unknown = asked.filter((one) => one.mark === undefined && !known.has(ledgerKey(one)))
-  await writeListed(
-    s,
-    unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 })),
-  )
+  const unlisted = unknown.map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
+  if (unlisted.length > 0) await underLease(s.ctx.db, s.lease, (tx, accountId) => recordListed(tx, accountId, unlisted))
   if (maildrop.firstSyncDoneAt === null && maildrop.policy.firstSync === 'from_now') {
     const reason = 'on the server before the first poll (first_sync from_now)'
-    await leaveUidls(ctx.db, lease.accountId, [...retrieve, ...oversize, ...shared], reason)
+    await underLease(s.ctx.db, s.lease, (tx, accountId) =>
+      leaveUidls(tx, accountId, [...retrieve, ...oversize, ...shared], reason),
+    )
     return { ...NOTHING, remove, ledger }
   }
   const nameless = await namelessOf(ctx.db, lease, scan, shared, ledger, sizes, maildrop.hashResumeAfter)
@@ -92,24 +91,18 @@ export async function compare(s: SessionContext, scan: Scan, server: { slices: b
 
 /** Returns what needs no retrieval: it had only been thought gone. */
 async function writeGone(
-  { ctx, lease }: SessionContext,
+  s: SessionContext,
   gone: readonly LedgerKey[],
   wanted: readonly Candidate[],
+  sizes: ReadonlyMap<number, number>,
 ): Promise<ReadonlySet<string>> {
-  const unknown = wanted.filter(({ mark }) => mark === undefined)
+  const unknown = wanted
+    .filter(({ mark }) => mark === undefined)
+    .map((one) => ({ ...one, sizeBytes: sizes.get(one.number) ?? 0 }))
   if (unknown.length === 0 && gone.length === 0) return new Set()
-  return await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await markGone(tx, lease.accountId, gone)
-    return await markBack(tx, lease.accountId, unknown)
-  })
-}
-
-async function writeListed({ ctx, lease }: SessionContext, unknown: readonly ListedMessage[]): Promise<void> {
-  if (unknown.length === 0) return
-  await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await recordListed(tx, lease.accountId, unknown)
+  return await underLease(s.ctx.db, s.lease, async (tx, accountId) => {
+    await markGone(tx, accountId, gone)
+    return await markBack(tx, accountId, unknown)
   })
 }
 
@@ -117,6 +110,7 @@ async function writeListed({ ctx, lease }: SessionContext, unknown: readonly Lis
 async function guarded(
   s: SessionContext,
   retrieve: readonly PlannedMessage[],
+  { marks }: Ledger,
   listed: number,
 ): Promise<Pick<Compared, 'screen' | 'twins' | 'guard'>> {
   const { maildrop, ctx, lease } = s
@@ -126,10 +120,12 @@ async function guarded(
   if (guard === 'adopt') return { screen: () => true, twins: true, guard }
   const vanished = await countVanished(ctx.db, lease.accountId)
   if (vanished === 0 && guard === null) return { screen: () => screenDates, twins: false, guard: null }
-  if (guard === 'paused' || suspicious({ listed, unknown: retrieve.length, vanished })) {
-    const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, retrieve, listed, vanished)
+  // what waits since an earlier listing has the UIDL that it had then
+  const unknown = retrieve.filter((one) => !marks.has(ledgerKey(one)))
+  if (guard === 'paused' || suspicious({ listed, unknown: unknown.length, vanished })) {
+    const figures = guard === 'paused' ? maildrop.guardFigures : await sampled(s, unknown, listed, vanished)
     if (figures) throw await paused(s, figures)
-    await setGuard(ctx.db, lease.accountId, 'adopt', null)
+    await underLease(s.ctx.db, s.lease, (tx, accountId) => setGuard(tx, accountId, 'adopt', null))
     return { screen: () => true, twins: true, guard: 'adopt' }
   }
   // a few under new UIDLs among ordinary mail: only what has the size of a vanished one is worth a look
@@ -140,11 +136,11 @@ async function guarded(
 /** Compares a sample of headers; undefined where it is explained. */
 async function sampled(
   { ctx, session, lease, maildrop, now }: SessionContext,
-  retrieve: readonly PlannedMessage[],
+  unknown: readonly PlannedMessage[],
   listed: number,
   vanished: number,
 ): Promise<GuardFigures | undefined> {
-  const glimpses = await glimpse(session, sampleOf(retrieve, SAMPLE))
+  const glimpses = await glimpse(session, sampleOf(unknown, SAMPLE))
   const twins = await findTwins(
     ctx.db,
     lease.accountId,
@@ -159,12 +155,13 @@ async function sampled(
   }))
   const matched = sample.filter((one) => one.matched).length
   if (judge(sample, maildrop.lastPollAt) === 'adopt') return undefined
-  return { listed, unknown: retrieve.length, vanished, compared: sample.length, matched }
+  return { listed, unknown: unknown.length, vanished, compared: sample.length, matched }
 }
 
 /** Nothing is ingested until somebody decides; the lane is parked like any other that needs a human. */
-async function paused({ ctx, lease, maildrop }: SessionContext, figures: GuardFigures): Promise<Failure> {
-  if (maildrop.guard !== 'paused') await setGuard(ctx.db, lease.accountId, 'paused', figures)
+async function paused(s: SessionContext, figures: GuardFigures): Promise<Failure> {
+  if (s.maildrop.guard !== 'paused')
+    await underLease(s.ctx.db, s.lease, (tx, accountId) => setGuard(tx, accountId, 'paused', figures))
   const { flag, scope, persistence } = flagEntryOf('uidl_reset')
   const { listed, unknown, vanished, compared, matched } = figures
   const evidence =

@@ -52,9 +52,12 @@ export function judge(sample: readonly Sampled[], lastPollAt: Date | null): 'ado
 
 const FINGERPRINT_BYTES = 16
 
-/** What recognises a message under another UIDL: a hash of its Message-ID, Date, From and Subject. null: nothing to go by. */
+/**
+ * What recognises a message under another UIDL: a hash of its Message-ID, Date, From and Subject. null: nothing to go by. Without
+ * Message-ID and Date all alarms of a machine would be one message.
+ */
 export function fingerprintOf({ internetMessageId, dateAt, fromAddress, subject }: Summary): Buffer | null {
-  if (internetMessageId === null && dateAt === null && fromAddress === null && subject === null) return null
+  if (internetMessageId === null && dateAt === null) return null
   const text = [internetMessageId ?? '', dateAt?.getTime() ?? '', fromAddress ?? '', subject ?? ''].join('\n')
   return createHash('sha256').update(text).digest().subarray(0, FINGERPRINT_BYTES)
 }

@@ -3,15 +3,19 @@
 
 import { BY_BYTES, BY_HEADERS, ledgerKey, type HashedRow, type LedgerKey } from '../db/ledger.ts'
 
-const hadNoUidl = ({ uidl }: LedgerKey): boolean => uidl.startsWith(BY_BYTES)
+const hadNoUidl = ({ uidl }: LedgerKey): boolean => uidl.startsWith(BY_BYTES) || uidl.startsWith(BY_HEADERS)
 
 export interface Identified {
   readonly key: LedgerKey
   readonly known: boolean
+  /** Only its headers were stored so far: they give way to the message. */
+  readonly replacesHeaders?: boolean
 }
 
 export class HashIdentity {
   readonly #rows = new Map<string, LedgerKey[]>()
+  /** The same by the hash of their headers: messages that were too large. */
+  readonly #heads = new Map<string, LedgerKey[]>()
   readonly #seen = new Set<string>()
   /** Ordinals given to messages under a UIDL that several have. */
   readonly #highest: Map<string, number>
@@ -19,11 +23,12 @@ export class HashIdentity {
   readonly #free = new Map<string, LedgerKey[]>()
 
   /**
-   * `stored`: rows whose message may be one of those without a name. `free`: rows that wait for a message under a shared UIDL.
+   * `stored`: rows whose message, or its headers, may be one of those without a name. `free`: rows that wait for a message under a shared UIDL.
    * `highest`: the highest ordinal of each shared UIDL.
    */
   constructor(stored: readonly HashedRow[], free: readonly LedgerKey[], highest: ReadonlyMap<string, number>) {
-    for (const { hash, uidl, ordinal } of stored) put(this.#rows, hash, { uidl, ordinal })
+    for (const { hash, uidl, ordinal, headersOnly } of stored)
+      put(headersOnly ? this.#heads : this.#rows, hash, { uidl, ordinal })
     for (const key of free) put(this.#free, key.uidl, key)
     this.#highest = new Map(highest)
   }
@@ -33,36 +38,50 @@ export class HashIdentity {
     return this.#seen
   }
 
-  /** The key of a message with this hash, and whether it is stored already. `uidl`: what it shares with others; '' for none. */
-  identify(sha256: Buffer, uidl: string): Identified {
-    const hash = sha256.toString('hex')
-    const stored = this.#take(hash, (row) => row.uidl === uidl) ?? this.#take(hash, () => true)
+  /**
+   * The key of a message with these bytes, and whether it is stored already. `uidl`: what it shares with others; '' for none. `head`:
+   * the hash of its headers.
+   */
+  identify(sha256: Buffer, uidl: string, head: Buffer): Identified {
+    const stored = this.#takeLike(this.#rows, sha256, uidl)
     if (stored) return { key: stored, known: true }
-    const key = uidl === '' ? this.#nextByBytes(hash) : this.#nextOf(uidl)
-    this.#seen.add(ledgerKey(key))
-    return { key, known: false }
+    const cut = this.#takeLike(this.#heads, head, uidl)
+    if (cut) return { key: cut, known: false, replacesHeaders: true }
+    return { key: this.#next(uidl, BY_BYTES, sha256), known: false }
+  }
+
+  /** The same of a message too large to be received, by the hash of its headers. */
+  identifyHead(head: Buffer, uidl: string): Identified {
+    const stored = this.#takeLike(this.#heads, head, uidl)
+    return { key: stored ?? this.#next(uidl, BY_HEADERS, head), known: stored !== undefined }
   }
 
   /** A message that has a UIDL now: the row it had when it had none. */
   takeNameless(sha256: Buffer): LedgerKey | undefined {
-    return this.#take(sha256.toString('hex'), hadNoUidl)
+    return this.#take(this.#rows, sha256, hadNoUidl)
   }
 
-  /** A message too large to be received, by the hash of its headers. */
-  identifyHead(sha256: Buffer): LedgerKey {
-    const key = { uidl: BY_HEADERS + sha256.toString('hex'), ordinal: 1 }
-    this.#seen.add(ledgerKey(key))
-    return key
+  #takeLike(rows: ReadonlyMap<string, LedgerKey[]>, hash: Buffer, uidl: string): LedgerKey | undefined {
+    return this.#take(rows, hash, (row) => row.uidl === uidl) ?? this.#take(rows, hash, () => true)
   }
 
-  #take(hash: string, fits: (row: LedgerKey) => boolean): LedgerKey | undefined {
-    const row = this.#rows.get(hash)?.find((one) => !this.#seen.has(ledgerKey(one)) && fits(one))
+  #take(
+    rows: ReadonlyMap<string, LedgerKey[]>,
+    hash: Buffer,
+    fits: (row: LedgerKey) => boolean,
+  ): LedgerKey | undefined {
+    const row = rows.get(hash.toString('hex'))?.find((one) => !this.#seen.has(ledgerKey(one)) && fits(one))
     if (row) this.#seen.add(ledgerKey(row))
     return row
   }
 
-  #nextByBytes(hash: string): LedgerKey {
-    const uidl = BY_BYTES + hash
+  #next(uidl: string, by: string, hash: Buffer): LedgerKey {
+    const key = uidl === '' ? this.#nextNameless(by + hash.toString('hex')) : this.#nextOf(uidl)
+    this.#seen.add(ledgerKey(key))
+    return key
+  }
+
+  #nextNameless(uidl: string): LedgerKey {
     let ordinal = 1
     while (this.#seen.has(ledgerKey({ uidl, ordinal }))) ordinal += 1
     return { uidl, ordinal }

@@ -115,6 +115,12 @@ interface Polled {
   readonly host: string
 }
 
+const floorSeconds = ({ pop3 }: Account, loginDelaySeconds: number): number =>
+  Math.max(loginDelaySeconds, pollFloorMs(pop3?.host) / SECOND_MS)
+
+const triedToLogIn = ({ stage, step }: Failure): boolean =>
+  stage === 'pop3' && !['connect', 'tls', 'greeting'].includes(step)
+
 async function settleOk(
   ctx: PollContext,
   lease: Lease,
@@ -123,12 +129,11 @@ async function settleOk(
   done: Received,
 ): Promise<void> {
   const now = ctx.clock.now()
-  const floorSeconds = Math.max(done.loginDelaySeconds, pollFloorMs(account.pop3?.host) / SECOND_MS)
   const busy = store.counts.stored > 0
   const next = nextPoll(
     maildrop.policy,
     maildrop.currentIntervalSeconds,
-    floorSeconds,
+    floorSeconds(account, done.loginDelaySeconds),
     { busy, more: done.more || (done.slices && busy) },
     now,
     Math.random(),
@@ -157,9 +162,8 @@ async function settleFailed(
   const now = ctx.clock.now()
   // a server that breaks off after every message is emptied all the same, as fast as it may be asked
   const gotOn = store.counts.stored > 0
-  const floor = gotOn
-    ? later(now, Math.max(maildrop.loginDelaySeconds * SECOND_MS, pollFloorMs(account.pop3?.host)))
-    : now
+  // the pause that the server asks for is meant from login to login, however the session ended
+  const soonest = later(now, floorSeconds(account, maildrop.loginDelaySeconds) * SECOND_MS)
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
     // a refusal by the token endpoint was recorded when it came; here it only ends the session
@@ -168,8 +172,7 @@ async function settleFailed(
         ? null
         : await recordFailure(tx, lease.accountId, 'receive', failure, { atLogin: isRefusedLogin(failure), gotOn, now })
     if (failure.stage === 'pop3') await recordHostFailure(tx, host, lease.accountId, failure, now)
-    await releaseLane(tx, lease, latest(parkedUntil ?? later(now, 60 * SECOND_MS), floor))
+    const again = parkedUntil ?? later(now, 60 * SECOND_MS)
+    await releaseLane(tx, lease, triedToLogIn(failure) && soonest > again ? soonest : again)
   })
 }
-
-const latest = (a: Date, b: Date): Date => (a > b ? a : b)

@@ -1,7 +1,7 @@
 // Deletion on the server. DELE, then QUIT; nothing counts as deleted before QUIT was answered +OK (RFC 1939 section 6). Before
 // DELE, what is stored here is read back and hashed: a damaged copy keeps its original.
 
-import { holdLease } from '../db/lanes.ts'
+import { underLease } from '../db/lanes.ts'
 import { intactUidls, intendDelete, ledgerKey, markDeleted, type LedgerKey } from '../db/ledger.ts'
 import type { SessionContext } from './session-context.ts'
 
@@ -21,10 +21,8 @@ export interface Removal {
 }
 
 /** Ends the session in any case. */
-export async function removeFromServer(
-  { ctx, session, lease }: SessionContext,
-  messages: readonly Removable[],
-): Promise<Removal> {
+export async function removeFromServer(s: SessionContext, messages: readonly Removable[]): Promise<Removal> {
+  const { ctx, session, lease } = s
   const now = messages.slice(0, AT_ONCE)
   const intact = now.length === 0 ? new Set<string>() : await intactUidls(ctx.db, lease.accountId, now)
   const going = now.filter((message) => intact.has(ledgerKey(message)))
@@ -35,10 +33,7 @@ export async function removeFromServer(
     return { deleted: 0, ...rest }
   }
   const byNumber = new Map(going.map((message) => [message.number, message]))
-  await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await intendDelete(tx, lease.accountId, going)
-  })
+  await underLease(s.ctx.db, s.lease, (tx, accountId) => intendDelete(tx, accountId, going))
   const { deleted } = await session.dele([...byNumber.keys()])
   const confirmed = await session.quit()
   const unsure = going.length - deleted.length

@@ -3,7 +3,7 @@
 
 import { DAY_MS, later } from '../base/clock.ts'
 import type { Db } from '../db/database.ts'
-import { holdLease, type Lease } from '../db/lanes.ts'
+import { underLease, type Lease } from '../db/lanes.ts'
 import { leaveUidls } from '../db/ledger.ts'
 import type { Maildrop } from '../db/maildrops.ts'
 import { adoptUidls, findTwins, type Adoption, type Twin } from '../db/renumbering.ts'
@@ -76,10 +76,9 @@ export async function screen(
       else result.retrieve.push(message)
     }
     if (adoptions.length + leave.length === 0) continue
-    await ctx.db.transaction().execute(async (tx) => {
-      await holdLease(tx, lease)
-      await adoptUidls(tx, lease.accountId, adoptions)
-      await leaveUidls(tx, lease.accountId, leave, OLDER)
+    await underLease(ctx.db, lease, async (tx, accountId) => {
+      await adoptUidls(tx, accountId, adoptions)
+      await leaveUidls(tx, accountId, leave, OLDER)
     })
     result.adopted += adoptions.length
     result.left += leave.length

@@ -1,10 +1,9 @@
 // What one session does once it is logged in: compare, guard, screen, retrieve, delete by policy, quit.
 
-import { createHash } from 'node:crypto'
 import { HOUR_MS, MINUTE_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
-import { holdLease } from '../db/lanes.ts'
-import { keyOf, ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
+import { underLease } from '../db/lanes.ts'
+import { ledgerKey, markGone, markSeen, parseLedgerKey, type LedgerKey } from '../db/ledger.ts'
 import { saveHashResume, type Maildrop } from '../db/maildrops.ts'
 import { loginDelayOf, showsSlices } from '../oauth/provider-presets.ts'
 import type { PopSession } from '../pop3/session.ts'
@@ -55,9 +54,9 @@ export async function receive(s: SessionContext): Promise<Received> {
   })
   const wanted = await screened(s, chosen.now, work)
   await storeHeaders(s, work)
-  const { stopped, ended, resumeAfter, keysByHash } = await retrieve(s, wanted, work.nameless)
+  const { stopped, whole, ended, resumeAfter, keysByHash } = await retrieve(s, wanted, work.nameless)
   const more = chosen.more || stopped
-  if (work.nameless && !stopped && !ended) await settleNameless(s, work, work.nameless.identity.seen)
+  if (work.nameless && whole) await settleNameless(s, work, work.nameless.identity.seen)
 
   const removable = ended ? [] : toRemove(s, work, wanted, keysByHash)
   const { deleted, damaged, left } = await removeFromServer(s, removable)
@@ -101,39 +100,41 @@ async function screened(
 ): Promise<PlannedMessage[]> {
   const doubtful = chosen.filter(work.screen)
   if (doubtful.length === 0) return [...chosen]
-  const cutoff = work.guard === 'adopt' || s.maildrop.firstSyncDoneAt === null ? cutoffOf(s.maildrop, s.now) : null
-  const { retrieve } = await screen(s.ctx, s.session, s.lease, doubtful, { twins: work.twins, cutoff })
+  const wanted = { twins: work.twins, cutoff: cutoff(s, work) }
+  const { retrieve } = await screen(s.ctx, s.session, s.lease, doubtful, wanted)
   return [...chosen.filter((message) => !work.screen(message)), ...retrieve].toSorted((a, b) => a.number - b.number)
 }
 
+const cutoff = ({ maildrop, now }: SessionContext, { guard }: Compared): Date | null =>
+  guard === 'adopt' || maildrop.firstSyncDoneAt === null ? cutoffOf(maildrop, now) : null
+
 /** What is larger than the account allows stays on the server; its headers say what it is. */
-async function storeHeaders({ session, store, maildrop }: SessionContext, work: Compared): Promise<void> {
-  const { nameless, ledger } = work
+async function storeHeaders(s: SessionContext, work: Compared): Promise<void> {
+  const { session, store, maildrop } = s
+  const { nameless } = work
+  const twins = work.guard !== 'reimport'
+  const { retrieve: named } = await screen(s.ctx, session, s.lease, work.oversize, { twins, cutoff: cutoff(s, work) })
   const tooLargeToo = (nameless?.messages ?? []).filter(({ sizeBytes }) => sizeBytes > maildrop.policy.maxMessageBytes)
-  const byNumber = new Map([...work.oversize, ...tooLargeToo].map((message) => [message.number, message]))
+  const byNumber = new Map([...named, ...tooLargeToo].map((message) => [message.number, message]))
   if (byNumber.size === 0) return
   for await (const top of session.tops([...byNumber.keys()], 0)) {
     const message = byNumber.get(top.number)
     if (!message) continue
-    if ('failure' in top) {
-      if (message.uidl !== '') await store.skip(message, top.failure.evidence)
-      continue
-    }
-    const key = message.uidl === '' ? nameless?.identity.identifyHead(sha256(top.head)) : message
-    if (!key || (message.uidl === '' && ledger.marks.has(ledgerKey(key)))) continue
-    await store.addHeaders({ ...message, ...keyOf(key) }, top.head, tooLarge(message.sizeBytes, maildrop))
+    if (!('failure' in top))
+      await store.addHeaders(message, top.head, tooLarge(message.sizeBytes, maildrop), nameless?.identity)
+    else if (!isNameless(message)) await store.skip(message, top.failure.evidence)
   }
   await store.finish()
 }
-
-const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
 const tooLarge = (sizeBytes: number, { policy }: Maildrop): string =>
   `larger than this account allows: ${sizeBytes} bytes, ${policy.maxMessageBytes} are allowed (max_message_bytes); only the headers are stored`
 
 interface Retrieved {
-  /** Before the end of the list. */
+  /** Before everything was received, now or by the sessions before. */
   readonly stopped: boolean
+  /** This session has received all of it. */
+  readonly whole: boolean
   /** The session is over: nothing can be asked any more. */
   readonly ended: boolean
   /** The message without a name at which it stopped. */
@@ -177,35 +178,51 @@ async function retrieve(
       const sizeBytes = maildrop.policy.maxMessageBytes + 1
       const resumeAfter = isNameless(reading) ? reading.number : null
       if (resumeAfter === null)
-        await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop))
+        await store.addHeaders({ ...reading, sizeBytes }, error.head, tooLarge(sizeBytes, maildrop), undefined)
       await store.finish()
-      return { stopped: waiting.size > 1, ended: true, resumeAfter, keysByHash }
+      return { stopped: waiting.size > 1, whole: false, ended: true, resumeAfter, keysByHash }
     }
     // the one that was being read may be what breaks the session: next time the others come first
     const [broke] = waiting.values()
     if (broke && error instanceof Failure && !isStopping(signal)) {
       if (broke.uidl !== '') await store.skip(broke, error.evidence)
       // without a name there is nothing to remember it by but its place
-      if (isNameless(broke)) await saveHashResume(s.ctx.db, s.lease.accountId, broke.number)
+      if (isNameless(broke))
+        await underLease(s.ctx.db, s.lease, (tx, accountId) => saveHashResume(tx, accountId, broke.number))
     }
     throw error
   }
   await store.finish()
   const [next] = waiting.values()
-  const resumeAfter = next && reading && isNameless(next) ? reading.number : null
+  const over = next === undefined || wentRound(next, nameless, maildrop.hashResumeAfter)
+  const resumeAfter = !over && reading && isNameless(next) ? reading.number : null
   // where every single message was refused, it is not the messages' fault
   if (refusal && named.length > 1 && store.counts.stored === 0) throw refusal
-  return { stopped: waiting.size > 0, ended: false, resumeAfter, keysByHash }
+  return { stopped: !over, whole: next === undefined, ended: false, resumeAfter, keysByHash }
+}
+
+/**
+ * A maildrop without names that takes several sessions: this one began where the last one stopped, has come to the end, and `next` is
+ * what they have received. Without that it would go round for ever.
+ */
+function wentRound(next: PlannedMessage, nameless: Nameless | undefined, resumedAfter: number | null): boolean {
+  const first = nameless?.messages[0]
+  return (
+    isNameless(next) &&
+    first !== undefined &&
+    resumedAfter !== null &&
+    first.number > resumedAfter &&
+    next.number <= resumedAfter
+  )
 }
 
 const isNameless = ({ uidl, shared = false }: PlannedMessage): boolean => uidl === '' || shared
 
 /** All bytes were seen: what has no name and was not among them has gone. */
 async function settleNameless(s: SessionContext, work: Compared, seen: ReadonlySet<string>): Promise<void> {
-  await s.ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, s.lease)
-    await markSeen(tx, s.lease.accountId, [...seen].map(parseLedgerKey))
-    await markGone(tx, s.lease.accountId, goneUnless(work.perhapsGone, seen))
+  await underLease(s.ctx.db, s.lease, async (tx, accountId) => {
+    await markSeen(tx, accountId, [...seen].map(parseLedgerKey))
+    await markGone(tx, accountId, goneUnless(work.perhapsGone, seen))
   })
 }
 

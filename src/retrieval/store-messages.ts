@@ -4,13 +4,13 @@
 import { createHash } from 'node:crypto'
 import { errorText, LeaseLost } from '../base/failure.ts'
 import { refusedValues, type Database } from '../db/database.ts'
-import type { Lease } from '../db/lanes.ts'
-import { keyOf, skipUidl, type LedgerKey } from '../db/ledger.ts'
+import { underLease, type Lease } from '../db/lanes.ts'
+import { keyOf, ledgerKey, skipUidl, type LedgerKey } from '../db/ledger.ts'
 import { appendSpool, beginSpool, CHUNK_BYTES, storeBatch, type NewMessage } from '../db/messages.ts'
 import { HEADER_LIMIT_BYTES, summarise } from '../message/summary.ts'
 import { Arena } from './arena.ts'
 import { fingerprintOf } from './guard.ts'
-import { adoptUidls } from '../db/renumbering.ts'
+import { adoptUidls, findGoneByBytes } from '../db/renumbering.ts'
 import type { HashIdentity } from './hash-identity.ts'
 import type { PlannedMessage } from './plan.ts'
 
@@ -35,10 +35,17 @@ export class TooLarge extends Error {
 
   constructor(begin: Buffer) {
     super('the message is larger than allowed')
-    const end = begin.indexOf('\r\n\r\n')
-    this.head = Buffer.from(end < 0 ? begin : begin.subarray(0, end + 4))
+    this.head = Buffer.from(headOf(begin))
   }
 }
+
+/** The headers and the empty line, as TOP shows them. */
+function headOf(begin: Buffer): Buffer {
+  const end = begin.indexOf('\r\n\r\n')
+  return end < 0 ? begin : begin.subarray(0, end + 4)
+}
+
+const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
 export class MessageStore {
   readonly counts: StoreCounts = { stored: 0, skipped: 0, suppressed: 0 }
@@ -73,12 +80,16 @@ export class MessageStore {
    * TooLarge. `identity`: of a maildrop in which messages had no UIDL; one that has one now keeps its row.
    */
   async add(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>, identity?: HashIdentity): Promise<void> {
-    const received = await this.#receive(planned, body)
-    if (received.sizeBytes === 0) return await this.skip(planned, 'the server sent an empty message')
-    const nameless = identity?.takeNameless(received.sha256)
-    if (!nameless) return await this.#enter(received)
+    const { message } = await this.#receive(planned, body)
+    if (message.sizeBytes === 0) return await this.skip(planned, 'the server sent an empty message')
+    const { db } = this.#database
+    const { accountId } = this.#lease
+    const known =
+      identity?.takeNameless(message.sha256) ??
+      (message.fingerprint === null ? await findGoneByBytes(db, accountId, message.sha256) : undefined)
+    if (!known) return await this.#enter(message)
     this.counts.suppressed += 1
-    await adoptUidls(this.#database.db, this.#lease.accountId, [{ from: nameless, to: planned }])
+    await underLease(db, this.#lease, (tx) => adoptUidls(tx, accountId, [{ from: known, to: planned }]))
   }
 
   /** The same where the message has no name of its own: its bytes say which it is. Returns its key; undefined for an empty one. */
@@ -87,24 +98,34 @@ export class MessageStore {
     body: AsyncIterable<readonly Buffer[]>,
     identity: HashIdentity,
   ): Promise<LedgerKey | undefined> {
-    const received = await this.#receive(planned, body)
-    if (received.sizeBytes === 0) return undefined
-    const { key, known } = identity.identify(received.sha256, planned.uidl)
+    const { message, head } = await this.#receive(planned, body)
+    if (message.sizeBytes === 0) return undefined
+    const { key, known, replacesHeaders } = identity.identify(message.sha256, planned.uidl, sha256Of(head))
     if (known) this.counts.suppressed += 1 // where it was spooled, the sweep removes it
-    else await this.#enter({ ...received, ...key })
+    else await this.#enter({ ...message, ...key, ...(replacesHeaders === true && { replacesHeaders }) })
     return key
   }
 
-  /** In place of a message that is larger than the account allows. */
-  async addHeaders(planned: PlannedMessage, head: Buffer, reason: string): Promise<void> {
+  /** In place of a message that is larger than the account allows; those that are here already are left out. */
+  async addHeaders(
+    planned: PlannedMessage,
+    head: Buffer,
+    reason: string,
+    identity: HashIdentity | undefined,
+  ): Promise<void> {
+    const named = planned.uidl !== '' && planned.shared !== true
+    const { key, known } = named
+      ? { key: planned, known: false }
+      : (identity?.identifyHead(sha256Of(head), planned.uidl) ?? { key: planned, known: true })
+    if (known) return
     const summary = summarise(head)
     await this.#enter({
-      ...keyOf(planned),
+      ...keyOf(key),
       spooledAs: undefined,
       body: [head],
       sizeBytes: head.length,
       listedBytes: planned.sizeBytes,
-      sha256: createHash('sha256').update(head).digest(),
+      sha256: sha256Of(head),
       fingerprint: fingerprintOf(summary),
       ...summary,
       headersOnly: reason,
@@ -145,8 +166,10 @@ export class MessageStore {
   async #commit(batch: readonly NewMessage[]): Promise<void> {
     try {
       const stored = await storeBatch(this.#database, this.#lease, batch)
-      const headers = batch.filter((message) => message.headersOnly !== undefined).length
-      this.counts.stored += Math.max(0, stored.size - headers)
+      const headers = batch.filter(
+        (message) => message.headersOnly !== undefined && stored.has(ledgerKey(message)),
+      ).length
+      this.counts.stored += stored.size - headers
       this.counts.skipped += headers
       this.counts.suppressed += batch.length - stored.size
       for (const key of stored) this.storedKeys.add(key)
@@ -164,7 +187,10 @@ export class MessageStore {
     }
   }
 
-  async #receive(planned: PlannedMessage, body: AsyncIterable<readonly Buffer[]>): Promise<NewMessage> {
+  async #receive(
+    planned: PlannedMessage,
+    body: AsyncIterable<readonly Buffer[]>,
+  ): Promise<{ message: NewMessage; head: Buffer }> {
     const hash = createHash('sha256')
     const { db, pool } = this.#database
     const arena = this.#arena
@@ -206,8 +232,9 @@ export class MessageStore {
     }
     const rest = small ? arena.taken : pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
     if (spooledAs !== undefined && rest.length > 0) await appendSpool(pool, spooledAs, chunks, [rest])
-    const summary = summarise(head ?? rest.subarray(0, HEADER_LIMIT_BYTES))
-    return {
+    head ??= rest.subarray(0, HEADER_LIMIT_BYTES)
+    const summary = summarise(head)
+    const message: NewMessage = {
       ...keyOf(planned),
       spooledAs,
       body: spooledAs === undefined ? [rest] : [],
@@ -218,5 +245,6 @@ export class MessageStore {
       ...summary,
       ...(planned.replacesHeaders === true && { replacesHeaders: true }),
     }
+    return { message, head: headOf(head) }
   }
 }

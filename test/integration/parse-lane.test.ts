@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { reparse, wakeParseLanes } from '../../src/db/parsing.ts'
+import { claimForParsing, reparse, settleContents, wakeParseLanes } from '../../src/db/parsing.ts'
 import { sweepBlobs } from '../../src/db/blobs.ts'
+import { releaseLane } from '../../src/db/lanes.ts'
 import { submitMessage } from '../../src/db/outbound.ts'
 import { parseLane, type ParseResult } from '../../src/retrieval/parse-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -175,6 +176,19 @@ describe('the parse lane', () => {
     const [after] = await inbox()
     expect(after).toMatchObject({ parse_state: 'parsed' })
     expect(after?.position).toBeGreaterThan(Math.max(before?.position ?? 0, other?.position ?? 0))
+  })
+
+  test('a message that is to be parsed with raised limits while it is parsed with the usual ones is not settled by these', async () => {
+    const [id = 0] = await storeMail(house.db, accountId, [BOMB])
+    const lease = await house.lease(accountId, 'parse')
+    expect(await claimForParsing(house.db, lease, 20)).toMatchObject([{ id, raisedLimits: false }])
+    await reparse(house.db, [id], { raisedLimits: true })
+    const usual = { reason: 'too many parts', kind: 'mail', inReplyTo: null, bodyText: null, bodyHtml: null } as const
+    const empty = { internetMessageId: null, referenceIds: [], notes: [], attachments: [], reports: [] }
+    await settleContents(house.database, lease, [{ id, ...usual, ...empty }])
+    await releaseLane(house.db, lease, new Date())
+    expect(await inbox()).toMatchObject([{ parse_state: 'pending' }])
+    expect(await drain()).toEqual({ parsed: 1, quarantined: 0 })
   })
 
   test('an attempt that was never heard of again counts, and the message comes behind the others, alone', async () => {

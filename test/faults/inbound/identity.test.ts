@@ -2,7 +2,7 @@
 // UIDL there is nothing to remember a message by but its bytes.
 
 import { sql } from 'kysely'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { row } from '../../support/figures.ts'
 import { withInbound, type Inbound } from '../../support/inbound.ts'
 import { letter, letters } from '../../support/letters.ts'
@@ -115,4 +115,92 @@ row(
     }
     return figures.join('; ')
   },
+)
+
+row(
+  'A8c',
+  'messages without a name of their own that are too large: their headers are stored once, and give way when the limit is raised',
+  { fast: true },
+  async () => {
+    const inboxOf = async ({ house }: Inbound): Promise<boolean[]> =>
+      (await house.db.selectFrom('messages').select('complete').orderBy('id').execute()).map(({ complete }) => complete)
+    for (const uidl of [true, false]) {
+      await withInbound({ over: { max_message_bytes: 1_048_576 } }, async (inbound) => {
+        const { box, user, house, inspect } = inbound
+        const drop = box.maildrop(user)
+        drop.add(letter('klein'), { uidl: 'gleich' })
+        for (const sizeBytes of [3_000_000, 4_000_000]) drop.addGenerated({ sizeBytes }, { uidl: 'gleich' })
+        if (!uidl)
+          box.hooks = {
+            seen: ({ verb }) => (verb === 'UIDL' ? { reply: '-ERR unknown command "UIDL"' } : undefined),
+          }
+        await pollTimes(inbound, 3)
+        expect((await inboxOf(inbound)).filter((complete) => !complete)).toHaveLength(2) // equal to the byte, and two messages
+        await house.db.updateTable('maildrops').set({ max_message_bytes: 10_000_000 }).execute()
+        await pollTimes(inbound, 3)
+        expect(await inboxOf(inbound)).toEqual([true, true, true])
+        expect(await inspect()).toMatchObject(UNHARMED)
+        return ''
+      })
+    }
+    return 'of 2 too large: 2 headers after 3 sessions, 2 whole messages and no headers after the limit was raised'
+  },
+)
+
+row('A8d', 'a UIDL comes back: the same message is not stored again, another one is', { fast: true }, () =>
+  withInbound({}, async (inbound) => {
+    const { box, user, house, inspect } = inbound
+    const drop = box.maildrop(user)
+    const [same, other] = [letter('bleibt'), letter('geht')]
+    drop.add(same, { uidl: 'eins' })
+    drop.add(other, { uidl: 'zwei' })
+    drop.add(letter('dritte'), { uidl: 'drei' })
+    await pollTimes(inbound, 1)
+    const before = [...drop.messages]
+    drop.tidy(() => true)
+    await pollTimes(inbound, 1)
+    const [first, , third] = before
+    drop.showInstead([first, third].flatMap((message) => (message ? [{ ...message }] : [])))
+    if (drop.messages[1]) drop.messages[1].announced += 3 // another count of the same bytes
+    drop.add(letter('kommt', { sizeBytes: 900 }), { uidl: 'zwei' })
+    await pollTimes(inbound, 2)
+    expect(await house.db.selectFrom('messages').select('id').execute()).toHaveLength(4)
+    expect(await inspect()).toMatchObject(UNHARMED)
+    return 'of 4 messages under 3 UIDLs lost 0, doubled 0'
+  }),
+)
+
+row(
+  'A9c',
+  'a server without UIDL and more than a session can receive: it is received whole, and then it is over',
+  { fast: true },
+  () =>
+    withInbound({ provider: 'microsoft' }, async ({ box, user, poll, inspect }) => {
+      const drop = box.maildrop(user)
+      for (const bytes of letters(40)) drop.add(bytes)
+      const realNow = performance.now.bind(performance)
+      let passed = 0
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passed)
+      box.hooks = {
+        seen: ({ verb }) => {
+          if (verb === 'UIDL') return { reply: '-ERR unknown command "UIDL"' }
+          if (verb === 'RETR') passed += 15_000
+          return undefined
+        },
+      }
+      try {
+        let sessions = 0
+        for (let more = true; more && sessions < 20; sessions++) ({ more } = await poll())
+        expect(sessions).toBeLessThan(10)
+        expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 40 })
+        const before = drop.retrieved.size
+        drop.add(letter('neu'))
+        for (let more = true, n = 0; more && n < 20; n++) ({ more } = await poll())
+        expect(drop.retrieved.size).toBe(before + 1)
+        expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 41 })
+        return `40 messages in ${sessions} sessions`
+      } finally {
+        clock.mockRestore()
+      }
+    }),
 )

@@ -6,7 +6,7 @@ import { DAY_MS, HOUR_MS } from '../../../src/base/clock.ts'
 import { startTokenEndpoint } from '../../../src/sandbox/token-endpoint.ts'
 import { row, sized } from '../../support/figures.ts'
 import { withInbound } from '../../support/inbound.ts'
-import { letters } from '../../support/letters.ts'
+import { letter, letters } from '../../support/letters.ts'
 import { ManualClock, mostWithin } from '../../support/manual-clock.ts'
 import { UNHARMED } from '../../support/oracle.ts'
 import { makePki } from '../../support/pki.ts'
@@ -221,5 +221,30 @@ row(
       expect(Math.max(...gaps.slice(0, sessions - 1))).toBeLessThan(400)
       return `drained ${count} in ${sessions} sessions, ${Math.min(...gaps).toFixed(0)} s apart at least, false alarms 0`
     })
+  },
+)
+
+row(
+  'A21b',
+  'a session breaks at a server with LOGIN-DELAY 300: the next login waits as after a good one',
+  { fast: true },
+  () => {
+    const clock = new ManualClock()
+    return withInbound(
+      { clock, now: () => clock.ms, provider: 'google', loginDelaySeconds: 300 },
+      async ({ box, user, poll, nextAt }) => {
+        await poll()
+        clock.turnTo(await nextAt())
+        box.maildrop(user).add(letter('bricht ab'))
+        box.hooks = { seen: ({ verb }) => (verb === 'RETR' ? { cutAfter: 20 } : undefined) }
+        expect((await poll()).failure?.step).toBe('retr')
+        clock.turnTo(await nextAt())
+        box.hooks = {}
+        expect((await poll()).failure).toBeUndefined()
+        const [first = 0, second = 0, third = 0] = box.seen.logins.map(({ at }) => at / 1_000)
+        expect(third - second).toBeGreaterThanOrEqual(300)
+        return `logins ${(second - first).toFixed(0)} s and ${(third - second).toFixed(0)} s apart`
+      },
+    )
   },
 )

@@ -99,3 +99,68 @@ row(
       return `guard tripped 1 of 1, stored 0 of ${count} foreign messages, deleted 0, over with the first right listing`
     }),
 )
+
+row(
+  'A6b',
+  'all UIDLs change while nothing can be read: the next session recognises what was refused, and what is too large',
+  { fast: true },
+  () =>
+    withInbound({ over: { max_message_bytes: 1_048_576 } }, async (inbound) => {
+      const { box, user, house, inspect } = inbound
+      const drop = box.maildrop(user)
+      drop.addGenerated({ sizeBytes: 3_000_000 })
+      for (const bytes of letters(3)) drop.add(bytes)
+      await pollToEnd(inbound)
+      drop.renumber()
+      const refused = { reply: '-ERR unable to open this message' }
+      box.hooks = { seen: ({ verb }) => (verb === 'TOP' || verb === 'RETR' ? refused : undefined) }
+      await pollToEnd(inbound)
+      box.hooks = {}
+      expect(await pollToEnd(inbound)).toBe(0)
+      const inbox = await house.db.selectFrom('messages').select('complete').execute()
+      expect(inbox.filter(({ complete }) => complete)).toHaveLength(3)
+      expect(inbox.filter(({ complete }) => !complete)).toHaveLength(1)
+      expect(await inspect()).toMatchObject({ ...UNHARMED, waiting: 1 })
+      return 'of 4 renumbered stored twice 0, headers stored twice 0'
+    }),
+)
+
+row(
+  'A7b',
+  'machines that send without Message-ID and Date: a new message is not taken for one that has gone',
+  { fast: true },
+  () =>
+    withInbound({}, async (inbound) => {
+      const { box, user, inspect } = inbound
+      const drop = box.maildrop(user)
+      const alarm = (door: number): Buffer =>
+        Buffer.from(`From: tor@example.test\r\nSubject: Alarm\r\n\r\nTor ${door} steht offen\r\n`)
+      for (const bytes of [...letters(2), alarm(1), alarm(2)]) drop.add(bytes)
+      await pollToEnd(inbound)
+      drop.tidy((message) => message === drop.delivered[2])
+      await pollToEnd(inbound)
+      drop.renumber()
+      drop.add(alarm(3))
+      expect(await pollToEnd(inbound)).toBe(1)
+      expect(await inspect()).toMatchObject(UNHARMED)
+      return 'of 3 equal but for a digit lost 0; renumbered, stored twice 0'
+    }),
+)
+
+row(
+  'A7c',
+  'somebody tidies up by webmail while the first poll takes several sessions: no false stop',
+  { fast: true },
+  () =>
+    withInbound({ over: { max_session_messages: 100 } }, async ({ box, user, poll, flags, inspect }) => {
+      const drop = box.maildrop(user)
+      for (const bytes of letters(300)) drop.add(bytes)
+      await poll()
+      const tidied = new Set(drop.messages.slice(0, 60))
+      drop.tidy((message) => tidied.has(message))
+      for (let more = true, n = 0; more && n < 5; n++) ({ more } = await poll())
+      expect(await flags()).toEqual([])
+      expect(await inspect()).toMatchObject({ ...UNHARMED, stored: 300 })
+      return 'false stops 0 of 1, stored 300 of 300'
+    }),
+)
