@@ -1,6 +1,8 @@
 -- Dispatch for a hundred thousand maildrops: whatever is parked, on its way, leased or switched off, a tick reads only what is ready.
 
 alter table poststelle.lanes
+  -- somebody changed something while a session was under way: the lane is due again at its end, whatever came of it
+  add column woken_at timestamptz,
   -- a copy of the operator's switch in accounts, kept by triggers
   add column switched_off boolean not null default false;
 -- when the next job for the lane may be made, as things stand; null: never by itself

@@ -601,6 +601,7 @@ CREATE TABLE poststelle.lanes (
     lease_token uuid,
     lease_until timestamp with time zone,
     lease_worker integer,
+    woken_at timestamp with time zone,
     switched_off boolean DEFAULT false NOT NULL,
     ready_at timestamp with time zone GENERATED ALWAYS AS (
 CASE

@@ -2,13 +2,13 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { atMost, systemClock } from './base/clock.ts'
+import { atMost, shiftedClock, systemClock } from './base/clock.ts'
 import type { Config } from './base/config.ts'
 import { UserError } from './base/failure.ts'
 import type { Logger } from './base/logger.ts'
 import type { Installation, Role, Service } from './cli/installation.ts'
 import { checkKeys } from './credentials/check-keys.ts'
-import { checkServer, openDatabase } from './db/database.ts'
+import { checkServer, clockAheadMs, openDatabase } from './db/database.ts'
 import { migrateUp, requireMigrated } from './db/migrate.ts'
 import { openEmbeddedPostgres, type EmbeddedPostgres } from './embedded/postgres.ts'
 import { createNet } from './net/dial.ts'
@@ -22,6 +22,8 @@ export const VERSION = (
 const POOL_MAX = 24
 const QUIET_MS = 5_000
 const CLOSE_MS = 5_000
+/** Clocks of machines that keep time differ by less. */
+const CLOCKS_DIFFER_MS = 2_000
 
 export interface InstallationOptions {
   /** 'up': missing migrations are applied. 'require': they are an error. 'leave': whoever asks looks himself. */
@@ -65,6 +67,10 @@ export async function openInstallation(
     // an embedded database is nobody else's: it is always brought up to date
     if (options.migrations === 'up' || (embedded && options.migrations === 'require')) await migrateUp(database.db)
     else if (options.migrations === 'require') await requireMigrated(database.db)
+    const aheadMs = await clockAheadMs(database.pool)
+    const sameClock = Math.abs(aheadMs) < CLOCKS_DIFFER_MS
+    if (!sameClock)
+      log.warn({ seconds: Math.round(aheadMs / 1000) }, 'the clock of the database is ahead by that; it is gone by')
     const vault = new Vault(config.keys ?? embeddedKeys(config.dataFolder, systemClock.now()))
     if (options.migrations !== 'leave') await checkKeys(database.db, vault)
     return {
@@ -74,7 +80,7 @@ export async function openInstallation(
       db: database.db,
       vault,
       net,
-      clock: systemClock,
+      clock: sameClock ? systemClock : shiftedClock(aheadMs),
       log,
       version: VERSION,
       databaseGone: gone.promise,

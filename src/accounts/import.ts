@@ -63,7 +63,7 @@ async function importAccount(tx: Tx, vault: Vault, settings: AccountSettings): P
   const keptAsItWas = await saveCredential(tx, vault, id, givenCredential(settings), before?.account, after.account)
   if (!before) return { id, email: settings.email, change: 'created', notes }
   const change: ImportChange = keptAsItWas && JSON.stringify(before) === JSON.stringify(after) ? 'unchanged' : 'changed'
-  if (change === 'changed') await wakeNow(tx, id, ['receive', 'send', 'token'])
+  if (change === 'changed') await wakeNow(tx, id, ['receive', 'send', 'token'], { again: true })
   return { id, email: settings.email, change, notes }
 }
 

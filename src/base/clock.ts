@@ -8,6 +8,9 @@ export interface Clock {
 
 export const systemClock: Clock = { now: () => new Date() }
 
+/** A clock that goes with another one, by so much ahead of this machine's. */
+export const shiftedClock = (aheadMs: number): Clock => ({ now: () => new Date(Date.now() + aheadMs) })
+
 export const SECOND_MS = 1_000
 export const MINUTE_MS = 60 * SECOND_MS
 export const HOUR_MS = 60 * MINUTE_MS

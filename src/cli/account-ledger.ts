@@ -56,7 +56,7 @@ export function addLedgerCommands(account: Command, ctx: CommandContext): void {
           await lockLanes(tx, found.id)
           if (!(await decideGuard(tx, found.id, decision)))
             throw new UserError(`nothing has to be decided for ${found.email}: its messages have the ids they had`)
-          await wakeNow(tx, found.id, ['receive'])
+          await wakeNow(tx, found.id, ['receive'], { again: true })
         })
         answer(ctx, options, { account: found.email, decision, figures }, () =>
           decision === 'adopt'

@@ -160,7 +160,8 @@ export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<numb
     update poststelle.grants g set refusal = null, refused_at = null
     from poststelle.accounts a where a.id = g.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
   await sql`
-    update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null
+    update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null,
+      woken_at = case when l.lease_token is not null then now() end
     from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
   await sql`
     update poststelle.host_breakers b set open_until = now() from poststelle.accounts a

@@ -84,3 +84,11 @@ export async function checkServer(pool: pg.Pool): Promise<void> {
     throw new UserError(`DATABASE_URL: the server is PostgreSQL ${major}; needed is ${OLDEST_POSTGRES} or newer`)
   }
 }
+
+/** How far the database's clock is ahead of this machine's, in milliseconds: every due time is compared with it. */
+export async function clockAheadMs(pool: pg.Pool): Promise<number> {
+  const before = Date.now()
+  const { rows } = await pool.query<{ at: Date }>('select clock_timestamp() as at')
+  const middle = before + (Date.now() - before) / 2
+  return Math.round((rows[0]?.at.getTime() ?? middle) - middle)
+}

@@ -67,11 +67,24 @@ export async function makeDue(db: DbOrTx, lane: LaneKind, accountIds: readonly n
     where lane = ${lane} and account_id = any(${[...accountIds]}) and (due_at is null or due_at > now())`.execute(db)
 }
 
-/** Makes the lanes of one account due at once, parked or not: the operator asks for exactly one try. */
-export async function wakeNow(db: DbOrTx, accountId: number, lanes: readonly LaneKind[]): Promise<void> {
+/**
+ * Makes the lanes of one account due at once, parked or not: something was changed, and one try is asked for. `again`: also those
+ * at work on what was before; they are due once more when they end.
+ */
+export async function wakeNow(
+  db: DbOrTx,
+  accountId: number,
+  lanes: readonly LaneKind[],
+  options: { again?: boolean } = {},
+): Promise<void> {
   await db
     .updateTable('lanes')
-    .set({ due_at: sql<Date>`now()`, parked_until: null, dispatched_until: null })
+    .set({
+      due_at: sql<Date>`now()`,
+      parked_until: null,
+      dispatched_until: null,
+      ...(options.again === true && { woken_at: sql<Date>`case when lease_token is not null then now() end` }),
+    })
     .where('account_id', '=', accountId)
     .where('lane', 'in', [...lanes])
     .execute()
@@ -96,7 +109,7 @@ export async function claimLane(
   const due = options.force ? sql`true` : sql`l.due_at <= now() and (l.parked_until is null or l.parked_until <= now())`
   const { rows } = await sql`
     update poststelle.lanes l
-    set lease_token = ${token}, lease_until = now() + ${LEASE_SECONDS} * interval '1 second', lease_worker = ${workerId}
+    set lease_token = ${token}, lease_until = now() + ${LEASE_SECONDS} * interval '1 second', lease_worker = ${workerId}, woken_at = null
     where l.account_id = ${lane.accountId} and l.lane = ${lane.lane} and (l.lease_until is null or l.lease_until <= now()) and ${due}
     returning 1`.execute(db)
   return rows.length > 0 ? { ...lane, token } : undefined
@@ -151,11 +164,16 @@ export async function holdLeaseOn(client: pg.ClientBase, db: Db, lease: Lease): 
   if (!rowCount) throw takenOver(lease)
 }
 
-/** Gives the lease back. `dueAt` null: nothing is to be done until something makes the lane due. A parked lane is not due earlier. */
+/**
+ * Gives the lease back. `dueAt` null: nothing is to be done until something makes the lane due. A parked lane is not due earlier; one
+ * that was woken meanwhile is due at once, and not parked by what was before.
+ */
 export async function releaseLane(tx: DbOrTx, lease: Lease, dueAt: Date | null): Promise<void> {
   const { numAffectedRows } = await sql`
     update poststelle.lanes set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null,
-      due_at = case when ${dueAt}::timestamptz is null then null else greatest(${dueAt}::timestamptz, parked_until) end
+      due_at = case when woken_at is not null then now() when ${dueAt}::timestamptz is null then null
+        else greatest(${dueAt}::timestamptz, parked_until) end,
+      parked_until = case when woken_at is null then parked_until end, woken_at = null
     where account_id = ${lease.accountId} and lane = ${lease.lane} and lease_token = ${lease.token}`.execute(tx)
   if (!numAffectedRows) throw takenOver(lease)
 }

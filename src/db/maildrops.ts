@@ -180,7 +180,7 @@ export async function settleQuietPoll(
   const { rows } = await sql`
     with released as (
       update poststelle.lanes l set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null,
-        due_at = ${poll.nextAt}
+        due_at = case when l.woken_at is null then ${poll.nextAt}::timestamptz else now() end, woken_at = null
       from poststelle.account_health h
       where l.account_id = ${lease.accountId} and l.lane = ${lease.lane} and l.lease_token = ${lease.token} and l.lease_until > now()
         and l.parked_until is null and h.account_id = l.account_id and h.direction = 'receive' and h.state = 'ok' and h.failures = 0

@@ -109,6 +109,7 @@ export interface Tables {
     lease_token: string | null
     lease_until: MaybeDate
     lease_worker: number | null
+    woken_at: MaybeDate
     switched_off: Generated<boolean>
     ready_at: GeneratedAlways<Date | null>
   }

@@ -45,9 +45,6 @@ export interface PollOptions {
   readonly forced?: boolean
 }
 
-/** Where the host has as many sessions as it may. */
-const SLOT_WAIT_MS = 4 * SECOND_MS
-
 const NOTHING: PollResult = { stored: 0, skipped: 0, suppressed: 0, deleted: 0, more: false }
 
 /** Never throws for what a provider does: a refusal is settled as an outcome and reported in the result. */
@@ -74,7 +71,11 @@ export async function pollMaildrop(
   }
   const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host) : () => undefined
   if (!freeSlot) {
-    await releaseLane(ctx.db, lease, later(ctx.clock.now(), jitter(SLOT_WAIT_MS, 0.5, Math.random())))
+    await releaseLane(
+      ctx.db,
+      lease,
+      later(ctx.clock.now(), jitter(ctx.hostSlots?.waitMs(host) ?? 0, 0.5, Math.random())),
+    )
     return { ...NOTHING, waitsForHost: true }
   }
   const store = new MessageStore(ctx.database, lease, maildrop.policy)

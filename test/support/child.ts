@@ -125,8 +125,15 @@ export function sessionOf(pid: number): number {
 
 /** Everything alive in a session: a server and its own children. */
 export function aliveInSession(session: number): number[] {
-  const pids = readdirSync('/proc').map(Number).filter(isAlive)
-  return pids.filter((pid) => isAlive(pid) && sessionOf(pid) === session)
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return isAlive(pid) && sessionOf(pid) === session
+      } catch {
+        return false // it ended while it was looked at
+      }
+    })
 }
 
 function asUser(user: SystemUser | null, signal?: 'SIGTERM' | 'SIGINT'): string[] {

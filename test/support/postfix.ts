@@ -3,7 +3,16 @@
 
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { removeFolder, startProgram, systemUser, tempFolder, untilListening } from './child.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  aliveInSession,
+  removeFolder,
+  sessionOf,
+  startProgram,
+  systemUser,
+  tempFolder,
+  untilListening,
+} from './child.ts'
 import type { Pki } from './pki.ts'
 import { freePort } from './ports.ts'
 import { startSmtpSink, type Delivered } from './smtp-sink.ts'
@@ -53,6 +62,7 @@ export async function startPostfix(o: PostfixOptions): Promise<TestPostfix> {
   const logFile = join(folder, 'maillog')
   const log = (): string => program.output() + (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '')
   await untilListening(program, ports.submission, log)
+  const session = sessionOf(program.pid)
   return {
     submissionPort: ports.submission,
     submissionsPort: ports.submissions,
@@ -61,6 +71,8 @@ export async function startPostfix(o: PostfixOptions): Promise<TestPostfix> {
     log,
     async stop() {
       await program.stop()
+      // its children are told to end by the master's own end
+      while (aliveInSession(session).length > 0) await delay(10)
       await sink.stop()
       removeFolder(folder)
     },

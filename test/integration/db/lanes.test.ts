@@ -7,9 +7,12 @@ import {
   parkLane,
   releaseLane,
   takeDueLanes,
+  wakeNow,
   wakeSendLanes,
 } from '../../../src/db/lanes.ts'
 import type { LaneKind } from '../../../src/db/schema.ts'
+import { clockAheadMs } from '../../../src/db/database.ts'
+import { settleQuietPoll } from '../../../src/db/maildrops.ts'
 import { buryDeadWorkers, WorkerSession } from '../../../src/db/worker-session.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../../support/house.ts'
 
@@ -174,5 +177,28 @@ describe('lanes', () => {
     await heard.promise
     expect(rings.at(-1)).toBe(`send:${accountId}`)
     await session.close()
+  })
+
+  test('what was changed while a session was under way is tried at its end, whatever came of it', async () => {
+    await dueNow()
+    const lease = await house.lease(accountId, 'receive')
+    await wakeNow(house.db, accountId, ['receive'], { again: true })
+    await parkLane(house.db, lease, new Date(Date.now() + 3_600_000))
+    await releaseLane(house.db, lease, new Date(Date.now() + 3_600_000))
+    expect(await taken()).toEqual(['receive'])
+    const second = await house.lease(accountId, 'receive')
+    await wakeNow(house.db, accountId, ['receive'], { again: true })
+    const quiet = { now: new Date(), nextAt: new Date(Date.now() + 3_600_000), currentSeconds: null }
+    await sql`update poststelle.account_health set state = 'ok', last_ok_at = now()`.execute(house.db)
+    expect(await settleQuietPoll(house.db, second, quiet)).toBe(true)
+    expect(await taken()).toEqual(['receive'])
+    // once, and not for ever
+    const third = await house.lease(accountId, 'receive')
+    await releaseLane(house.db, third, new Date(Date.now() + 3_600_000))
+    expect(await taken()).toEqual([])
+  })
+
+  test('the clock of the database is known: due times are compared with it', async () => {
+    expect(Math.abs(await clockAheadMs(house.database.pool))).toBeLessThan(2_000)
   })
 })
