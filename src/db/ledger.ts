@@ -187,19 +187,21 @@ export async function markDeleted(tx: DbOrTx, accountId: number, keys: readonly 
 
 /**
  * Which of these have their bytes here, undamaged: read back and hashed by the database. A message whose row was removed on
- * purpose counts as whole; one whose bytes are missing or other than they were does not.
+ * purpose counts as whole; one whose bytes are missing or other than they were does not. With the sizes that the server may give
+ * for each: as it announced it, and as it was received.
  */
 export async function intactUidls(
   db: DbOrTx,
   accountId: number,
   keys: readonly LedgerKey[],
-): Promise<ReadonlySet<string>> {
-  const { rows } = await sql<LedgerKey>`
-    select u.uidl, u.ordinal from poststelle.maildrop_uidls u join ${keysOf(keys)} on u.uidl = k.uidl and u.ordinal = k.ordinal
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const { rows } = await sql<LedgerKey & { announced: number; received: number | null }>`
+    select u.uidl, u.ordinal, u.size_bytes as announced, m.size_bytes as received
+    from poststelle.maildrop_uidls u join ${keysOf(keys)} on u.uidl = k.uidl and u.ordinal = k.ordinal
       left join poststelle.messages m on m.id = u.message_id
     where u.account_id = ${accountId} and (m.id is null or u.sha256 = (select sha256(string_agg(b.bytes, ''::bytea order by b.chunk))
       from poststelle.message_bodies b where b.message_id = m.id))`.execute(db)
-  return new Set(rows.map(ledgerKey))
+  return new Map(rows.map((row) => [ledgerKey(row), [row.announced, row.received ?? row.announced]]))
 }
 
 export interface LedgerNotes {

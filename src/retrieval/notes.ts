@@ -20,7 +20,7 @@ export async function notesOf(tx: Tx, accountId: number, { damaged, hashIdentity
     hashIdentity && { flag: 'uidl_not_supported', evidence: 'messages are recognised by their bytes' },
     damaged.length > 0 && {
       flag: 'stored_copy_damaged',
-      evidence: `${damaged.length} stored messages are not what was received; their originals are kept on the server`,
+      evidence: `${damaged.length} stored messages are not what the server lists; nothing of them is deleted there`,
     },
   ]
   return notes.filter((note) => note !== false)

@@ -1,5 +1,6 @@
 // Deletion on the server. DELE, then QUIT; nothing counts as deleted before QUIT was answered +OK (RFC 1939 section 6). Before
-// DELE, what is stored here is read back and hashed: a damaged copy keeps its original.
+// DELE, what is stored here is read back and hashed, and its size is compared with what the server lists now: a damaged copy keeps
+// its original, and a UIDL that came to another message deletes nothing.
 
 import { underLease } from '../db/lanes.ts'
 import { intactUidls, intendDelete, ledgerKey, markDeleted, type LedgerKey } from '../db/ledger.ts'
@@ -24,9 +25,19 @@ export interface Removal {
 export async function removeFromServer(s: SessionContext, messages: readonly Removable[]): Promise<Removal> {
   const { ctx, session, lease } = s
   const now = messages.slice(0, AT_ONCE)
-  const intact = now.length === 0 ? new Set<string>() : await intactUidls(ctx.db, lease.accountId, now)
-  const going = now.filter((message) => intact.has(ledgerKey(message)))
-  const damaged = now.filter((message) => !intact.has(ledgerKey(message)))
+  if (now.length === 0) {
+    await session.quit()
+    return { deleted: 0, damaged: [], left: 0 }
+  }
+  const intact = await intactUidls(ctx.db, lease.accountId, now)
+  const sizes = await session.sizesOf(now.map(({ number }) => number))
+  const isOurs = (message: Removable): boolean => {
+    const stored = intact.get(ledgerKey(message))
+    const listed = sizes.get(message.number) ?? 0
+    return stored !== undefined && (listed === 0 || stored.includes(0) || stored.includes(listed))
+  }
+  const going = now.filter(isOurs)
+  const damaged = now.filter((message) => !isOurs(message))
   const rest = { damaged, left: messages.length - now.length }
   if (going.length === 0) {
     await session.quit()

@@ -65,3 +65,19 @@ row('A28', 'a stored copy is damaged: its original is not deleted on the server'
     return `DELE sent 0 of ${damaged.length} damaged, ${count - damaged.length} intact ones deleted, flag stored_copy_damaged`
   }),
 )
+
+row('A28b', 'a known UIDL has come to another message: that one is not deleted in its place', { fast: true }, () =>
+  withInbound({ over: { delete_after_days: 7 } }, async ({ box, house, user, poll, relist, flags }) => {
+    const drop = box.maildrop(user)
+    const [gone] = letters(3).map((bytes, i) => drop.add(bytes, { uidl: `${i + 1}` }))
+    await poll()
+    await sql`update poststelle.maildrop_uidls set stored_at = now() - interval '8 days'`.execute(house.db)
+    drop.tidy((message) => message === gone)
+    const stranger = drop.add(letters(1, { sizeBytes: 3_000 })[0] ?? Buffer.alloc(0), { uidl: '1' })
+    await relist()
+    expect(await poll()).toMatchObject({ deleted: 2 })
+    expect(drop.messages).toEqual([stranger])
+    expect((await flags()).map(({ flag }) => flag)).toEqual(['stored_copy_damaged'])
+    return 'DELE sent 0 of 1 stranger, 2 of 2 others deleted, flag stored_copy_damaged'
+  }),
+)
