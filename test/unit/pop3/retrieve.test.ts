@@ -291,7 +291,7 @@ describe('a reader that', () => {
     const message = Buffer.alloc(size - (size % line.length), line)
     const raw = Buffer.concat([Buffer.from('+OK\r\n'), onTheWire(message)])
     const answer = (line: string) => (line === 'RETR 1' ? { raw } : undefined)
-    const { session } = await open({ answer }, { idleTimeoutMs: 400 })
+    const { session } = await open({ answer }, { idleTimeoutMs: 1_000 })
     let highest = 0
     let received = 0
     for await (const item of session.retrieve([1])) {
@@ -300,7 +300,7 @@ describe('a reader that', () => {
         if (received === 0) {
           // longer than the idle timeout: the reader is slow, the server is not silent
           const before = performance.now()
-          while (session.heldBytes <= 1024 * 1024 || performance.now() - before < 600) await turn()
+          while (session.heldBytes <= 1024 * 1024 || performance.now() - before < 1_300) await turn()
         }
         highest = Math.max(highest, session.heldBytes)
         for (const piece of batch) {
