@@ -121,7 +121,7 @@ export async function settle(rig: CrashRig, delivered: () => number): Promise<vo
   const open = async (): Promise<string> => {
     const { rows } = await sql<{ stored: number; leased: number; open: number }>`select
       (select count(*) from poststelle.messages) as stored,
-      (select count(*) from poststelle.lanes where lease_token is not null) as leased,
+      (select count(*) from poststelle.lanes where lane = 'receive' and lease_token is not null) as leased,
       (select count(*) from poststelle.maildrop_uidls where state in ('listed', 'delete_intent')) as open`.execute(db)
     const { stored = 0, leased = 0, open: begun = 0 } = rows[0] ?? {}
     return stored >= delivered() && leased === 0 && begun === 0

@@ -56,7 +56,7 @@ row('A4b', 'a server that hangs up after every message is emptied, without waits
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
-row('A9c', 'UIDLs that look like the names we give to messages without one', { fast: true }, () =>
+row('A9d', 'UIDLs that look like the names we give to messages without one', { fast: true }, () =>
   withInbound({ over: { delete_after_days: 0 } }, async ({ box, user, poll, relist, inspect }) => {
     const drop = box.maildrop(user)
     const [first, second, third] = [letter('eins'), letter('zwei'), letter('drei')] as const
