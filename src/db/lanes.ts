@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import type pg from 'pg'
 import { LeaseLost } from '../base/failure.ts'
-import type { Db, DbOrTx, Tx } from './database.ts'
+import type { Database, Db, DbOrTx, Tx } from './database.ts'
 import type { LaneKind } from './schema.ts'
 
 /** A lease is renewed by its worker's heartbeat; a worker that stands still this long has lost it. */
@@ -162,6 +162,30 @@ export async function holdLeaseOn(client: pg.ClientBase, db: Db, lease: Lease): 
   const statement = leaseHeld(lease).compile(db)
   const { rowCount } = await client.query(statement.sql, [...statement.parameters])
   if (!rowCount) throw takenOver(lease)
+}
+
+/** The same on a connection of its own, for transactions with COPY in them. Throws LeaseLost, or what `write` throws: nothing is written then. */
+export async function copyUnderLease<T>(
+  { db, pool }: Database,
+  lease: Lease,
+  write: (client: pg.ClientBase) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  try {
+    await client.query('begin')
+    await holdLeaseOn(client, db, lease)
+    const result = await write(client)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback').catch((failed: Error) => {
+      broken = failed
+    })
+    throw error
+  } finally {
+    client.release(broken)
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import type pg from 'pg'
 import type { Summary } from '../base/summary.ts'
 import { copyRows, type CopyValue } from './copy.ts'
 import type { Database, Db } from './database.ts'
-import { holdLeaseOn, type Lease } from './lanes.ts'
+import { copyUnderLease, type Lease } from './lanes.ts'
 import { archiveFormer, ledgerKey, type LedgerKey } from './ledger.ts'
 
 /** Largest piece of a message in one row. */
@@ -33,19 +33,15 @@ export interface NewMessage extends LedgerKey, Summary {
  * Returns the keys of what was stored now. Throws LeaseLost, or the database's error: then nothing of the batch is stored.
  */
 export async function storeBatch(
-  { db, pool }: Database,
+  database: Database,
   lease: Lease,
   batch: readonly NewMessage[],
 ): Promise<ReadonlySet<string>> {
-  const client = await pool.connect()
-  let broken: Error | undefined
-  try {
-    await client.query('begin')
-    await holdLeaseOn(client, db, lease)
+  return await copyUnderLease(database, lease, async (client) => {
     if (batch.some((message) => message.replacesHeaders)) await dropHeaders(client, lease.accountId, batch)
     const ids = await reserveIds(client, batch.length)
     const all = batch.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
-    const fresh = await enterLedger(client, db, lease.accountId, all)
+    const fresh = await enterLedger(client, database.db, lease.accountId, all)
     const rows = all.filter(({ id }) => fresh.has(id))
     if (rows.length > 0) await insertMessages(client, lease.accountId, rows)
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
@@ -55,16 +51,8 @@ export async function storeBatch(
     }
     if (spooled.length > 0)
       await client.query('delete from poststelle.message_spools where message_id = any($1)', [spooled])
-    await client.query('commit')
     return new Set(rows.map(({ message }) => ledgerKey(message)))
-  } catch (error) {
-    await client.query('rollback').catch((failed: Error) => {
-      broken = failed
-    })
-    throw error
-  } finally {
-    client.release(broken)
-  }
+  })
 }
 
 interface Identified {

@@ -7,7 +7,7 @@ import { LeaseLost } from '../base/failure.ts'
 import { settleBlobs, type ReceivedBlob } from './blobs.ts'
 import { copyRows } from './copy.ts'
 import type { Database, Db } from './database.ts'
-import { holdLeaseOn, makeDue, type Lease } from './lanes.ts'
+import { copyUnderLease, makeDue, type Lease } from './lanes.ts'
 import { saveReports, type NewReport } from './delivery-reports.ts'
 import type { MessageKind } from './schema.ts'
 import { searchVectors } from './search.ts'
@@ -117,32 +117,16 @@ export async function* readRawBody(db: Db, { id, sizeBytes }: WaitingMessage): A
 }
 
 /** Writes what was made of some messages in one transaction under the lease. Throws LeaseLost: then nothing is written. */
-export async function settleContents(
-  { db, pool }: Database,
-  lease: Lease,
-  batch: readonly NewContents[],
-): Promise<void> {
+export async function settleContents(database: Database, lease: Lease, batch: readonly NewContents[]): Promise<void> {
   if (batch.length === 0) return
-  const vectors = await searchVectors(db, batch)
-  const client = await pool.connect()
-  let broken: Error | undefined
-  try {
-    await client.query('begin')
-    await holdLeaseOn(client, db, lease)
+  const vectors = await searchVectors(database.db, batch)
+  await copyUnderLease(database, lease, async (client) => {
     const still = await takeOut(client, batch)
     await saveAttachments(client, still)
     await saveReports(client, lease.accountId, still)
     const threads = await threadIds(client, lease.accountId, still)
     await saveContents(client, lease.accountId, still, vectors, threads)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback').catch((failed: Error) => {
-      broken = failed
-    })
-    throw error
-  } finally {
-    client.release(broken)
-  }
+  })
 }
 
 /**
