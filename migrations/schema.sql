@@ -407,7 +407,8 @@ CREATE TABLE poststelle.outbound_messages (
     CONSTRAINT outbound_messages_check1 CHECK (((state = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
     CONSTRAINT outbound_messages_check2 CHECK (((state <> ALL (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text])) OR (next_attempt_at IS NOT NULL))),
     CONSTRAINT outbound_messages_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'sending'::text, 'deferred'::text, 'held'::text, 'uncertain'::text, 'sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])))
-);
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
 CREATE VIEW poststelle.account_status AS
  SELECT a.id,
     a.email,
@@ -488,7 +489,8 @@ CREATE TABLE poststelle.delivery_attempts (
     CONSTRAINT delivery_attempts_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT delivery_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'deferred'::text, 'uncertain'::text, 'returned'::text]))),
     CONSTRAINT delivery_attempts_phase_check CHECK ((phase = ANY (ARRAY['claimed'::text, 'handing_over'::text, 'done'::text])))
-);
+)
+WITH (fillfactor='70');
 CREATE TABLE poststelle.delivery_reports (
     message_id bigint NOT NULL,
     ordinal integer NOT NULL,
@@ -724,7 +726,8 @@ CREATE TABLE poststelle.outbound_recipients (
     flag text,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT outbound_recipients_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'deferred'::text, 'rejected'::text, 'bounced'::text])))
-);
+)
+WITH (fillfactor='80');
 CREATE VIEW poststelle.outbox AS
  SELECT m.id,
     a.email AS account,
@@ -880,12 +883,12 @@ CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree 
 CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHERE (acknowledged_at IS NULL);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
 CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
+CREATE INDEX outbound_messages_deferred ON poststelle.outbound_messages USING btree (account_id, expires_at) WHERE (state = 'deferred'::text);
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
-CREATE INDEX outbound_messages_wake ON poststelle.outbound_messages USING btree (next_attempt_at) INCLUDE (account_id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
 CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
 CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();

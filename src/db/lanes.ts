@@ -43,15 +43,15 @@ export async function takeDueLanes(db: Db, limits: ReadonlyMap<LaneKind, number>
   return rows.map((row) => ({ accountId: row.account_id, lane: row.lane }))
 }
 
-/** Send lanes whose mail has become due without a bell having been heard. */
+/** Send lanes whose mail has become due without a bell having been heard. Asks lane by lane: what waits in a parked one costs nothing. */
 export async function wakeSendLanes(db: Db): Promise<number> {
   const { numAffectedRows } = await sql`
-    with due as (
-      select distinct account_id from poststelle.outbound_messages
-      where next_attempt_at <= now() and state in ('scheduled', 'queued', 'deferred', 'uncertain')
-    ), asleep as (
-      select l.account_id, l.lane from poststelle.lanes l join due on l.account_id = due.account_id
+    with asleep as (
+      select l.account_id, l.lane from poststelle.lanes l
       where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
+        and not l.switched_off and (l.lease_until is null or l.lease_until <= now())
+        and exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
+          and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))
       for update of l skip locked
     )
     update poststelle.lanes l set due_at = now() from asleep

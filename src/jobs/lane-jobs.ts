@@ -5,13 +5,14 @@ import { MINUTE_MS } from '../base/clock.ts'
 import { refreshUnderLease } from '../credentials/refresh.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { LaneKind } from '../db/schema.ts'
+import type { SendContext } from '../delivery/connect.ts'
 import { drainLane } from '../delivery/drain-lane.ts'
 import type { ParsePool } from '../message/parse-pool.ts'
 import { parseLane } from '../retrieval/parse-lane.ts'
 import { pollMaildrop, type PollContext } from '../retrieval/poll-maildrop.ts'
 import type { QueueName } from './queues.ts'
 
-export interface LaneContext extends PollContext {
+export interface LaneContext extends PollContext, SendContext {
   readonly parsePool: ParsePool
 }
 

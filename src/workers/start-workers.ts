@@ -6,6 +6,7 @@ import { Stopping } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
+import { KeptConnections } from '../delivery/kept-connections.ts'
 import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import { ParsePool } from '../message/parse-pool.ts'
@@ -54,6 +55,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   })
   workerId = session.workerId
   const parsePool = new ParsePool({ threads: PARSE_THREADS })
+  const keptConnections = new KeptConnections()
   const ctx = {
     db,
     database: o.database,
@@ -64,6 +66,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     workerId: session.workerId,
     hostSlots: new HostSlots(POLLS_PER_HOST),
     parsePool,
+    keptConnections,
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
@@ -87,6 +90,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       stopping.abort(new Stopping('the service is stopping'))
       await untilIdle(workers)
       await parsePool.close()
+      await keptConnections.close()
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
       await atMost(CLOSE_MS, session.close())

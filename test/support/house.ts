@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../../src/base/clock.ts'
 import { silentLogger, type Logger } from '../../src/base/logger.ts'
 import { claimLane, type Lease } from '../../src/db/lanes.ts'
 import type { LaneKind } from '../../src/db/schema.ts'
+import { KeptConnections } from '../../src/delivery/kept-connections.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
 import type { LaneContext } from '../../src/jobs/lane-jobs.ts'
 import { ParsePool } from '../../src/message/parse-pool.ts'
@@ -42,12 +43,14 @@ export async function openHouse(
     onRing: () => undefined,
     onProblem: () => undefined,
   })
+  const keptConnections = new KeptConnections()
   const parsePool = options.parsePool ?? new ParsePool({ threads: 2 })
   return {
     db,
     database,
     keys: `test:${key.toString('base64')}`,
     parsePool,
+    keptConnections,
     vault,
     net,
     clock: options.clock ?? systemClock,
@@ -66,6 +69,7 @@ export async function openHouse(
     },
     close: async () => {
       await parsePool.close()
+      await keptConnections.close()
       await session.close()
       await net.close()
       await database.drop()

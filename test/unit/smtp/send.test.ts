@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Failure, UserError } from '../../../src/base/failure.ts'
 import { AddressError } from '../../../src/smtp/envelope.ts'
 import { body, ENVELOPE, open, PASSWORD, plain, rejection, TEXT, xoauth2 } from './loopback.ts'
@@ -239,6 +239,61 @@ test('with PIPELINING the envelope goes out at once, and a refused sender does n
   const handOver = await session.send({ ...ENVELOPE, recipients }, body(TEXT), plain())
   expect(handOver.recipients.map(({ accepted }) => accepted)).toEqual([true, true])
   expect(server.seen.messages).toHaveLength(1)
+})
+
+describe('with PIPELINING, DATA goes in the same flight', () => {
+  test('and one message takes two round trips', async () => {
+    const { server, session } = await open({ extensions: ['PIPELINING'] })
+    await session.send({ ...ENVELOPE, recipients: ['one@example.test', 'two@example.test'] }, body(TEXT), plain())
+    expect(verbs(server.seen.commands)).toEqual(['EHLO', 'MAIL', 'RCPT', 'RCPT', 'DATA'])
+    expect(server.seen.messages).toHaveLength(1)
+  })
+
+  test.each([
+    ['every recipient', 'RCPT TO'],
+    ['the sender', 'MAIL FROM'],
+  ])('and a server that waits for a message although it refused %s gets none', async (_whose, at) => {
+    const { server, session } = await open({
+      extensions: ['PIPELINING'],
+      answer: (c) => (c.startsWith(at) ? '550 5.1.1 no' : c === 'DATA' ? '354 go ahead' : undefined),
+    })
+    const sent = session.send(ENVELOPE, body(TEXT), plain())
+    if (at === 'RCPT TO') expect(await sent).toMatchObject({ reply: '', recipients: [{ accepted: false }] })
+    else expect(await rejection(sent)).toMatchObject({ step: 'mail' })
+    expect(session.usable).toBe(false)
+    expect(server.seen.bodyBytes).toBe(0)
+  })
+
+  test('but not behind more recipients than go in one', async () => {
+    const { server, session } = await open({
+      extensions: ['PIPELINING'],
+      answer: (c) => (c.startsWith('MAIL') ? '451 4.3.0 not now' : undefined),
+    })
+    const recipients = Array.from({ length: 60 }, (_, index) => `r${index}@example.test`)
+    expect(await rejection(session.send({ ...ENVELOPE, recipients }, body(TEXT), plain()))).toMatchObject({
+      step: 'mail',
+    })
+    expect(verbs(server.seen.commands)).not.toContain('DATA')
+  })
+})
+
+test('a message larger than the server said it takes is not begun', async () => {
+  const { server, session } = await open({ extensions: ['SIZE 1000'] })
+  expect(await rejection(session.send(ENVELOPE, body(TEXT), { ...plain(), sizeBytes: 1001 }))).toMatchObject({
+    flag: 'message_too_large',
+    evidence: 'not sent: the message has 1001 bytes and the server takes at most 1000',
+  })
+  await session.send(ENVELOPE, body(TEXT), { ...plain(), sizeBytes: 1000 })
+  expect(verbs(server.seen.commands)).toEqual(['EHLO', 'MAIL', 'RCPT', 'DATA'])
+})
+
+test('a connection that was closed while it lay idle says so: nothing was said of the next message', async () => {
+  let hangUp = false
+  const { session } = await open({ answer: (c) => (hangUp && c.startsWith('MAIL') ? { end: 'close' } : undefined) })
+  await session.send(ENVELOPE, body(TEXT), plain())
+  hangUp = true
+  expect(await rejection(session.send(ENVELOPE, body(TEXT), plain()))).toMatchObject({ flag: 'connection_lost' })
+  expect(session.endedWhileIdle).toBe(true)
 })
 
 test('with PIPELINING many recipients keep their answers in order', async () => {

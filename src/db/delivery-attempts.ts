@@ -1,0 +1,135 @@
+// Attempts of a send lane, many at a time: their point of no return, committed before the final dot, and what became of them.
+// The statements are prepared once for each connection: they run for every few messages.
+
+import { sql } from 'kysely'
+import { LeaseLost } from '../base/failure.ts'
+import { prepared, type Database } from './database.ts'
+import type { Lease } from './lanes.ts'
+import type { ClaimedMessage } from './outbound.ts'
+import type { AttemptOutcome, OutboundState, RecipientState } from './schema.ts'
+
+export interface RecipientUpdate {
+  readonly ordinal: number
+  readonly state: RecipientState
+  readonly code: number | null
+  readonly enhancedCode: string | null
+  readonly reply: string
+  readonly flag: string | null
+}
+
+export interface Settlement {
+  readonly state: OutboundState
+  readonly nextAttemptAt: Date | null
+  /** The attempt does not count: it was not the message's fault, or it got on and the rest follows at once. */
+  readonly giveBack: boolean
+  readonly outcome: AttemptOutcome
+  readonly recipients: readonly RecipientUpdate[]
+  readonly step: string
+  readonly reply: string
+  readonly flag: string | null
+  readonly transcript: string | null
+}
+
+/**
+ * The point of no return, committed before the final dots may leave. Returns the ids that may go; of the others somebody has withdrawn
+ * the attempt. Throws LeaseLost: then none may.
+ */
+export async function markHandingOver(
+  database: Database,
+  lease: Lease,
+  messages: readonly ClaimedMessage[],
+): Promise<Set<number>> {
+  const { rows } = await prepared<{ held: boolean; ids: number[] }>(
+    database,
+    'mark_handing_over',
+    sql`
+    with held as (
+      select from poststelle.lanes l where l.account_id = ${lease.accountId}::bigint and l.lane = ${lease.lane}::text
+        and l.lease_token = ${lease.token}::uuid and l.lease_until > now()
+    ), marked as (
+      update poststelle.delivery_attempts a set phase = 'handing_over'
+      from unnest(${messages.map((m) => m.id)}::bigint[], ${messages.map((m) => m.attempt)}::int[]) u (id, number)
+      where a.message_id = u.id and a.number = u.number and a.finished_at is null and exists (select from held)
+      returning a.message_id
+    )
+    select exists (select from held) as held, array(select message_id from marked) as ids`,
+  )
+  const { held, ids } = rows[0] ?? { held: false, ids: [] }
+  if (!held) throw new LeaseLost(`the send lane of account ${lease.accountId} was taken over`)
+  return new Set(ids.map(Number))
+}
+
+/**
+ * Writes what became of attempts. An attempt settles once, but for one: what another worker took for uncertain is corrected by the
+ * reply when it comes after all. Returns the ids that were settled by this; of the others the attempt was settled otherwise.
+ */
+export async function settleAttempts(
+  database: Database,
+  settled: readonly { readonly message: ClaimedMessage; readonly settlement: Settlement }[],
+): Promise<Set<number>> {
+  const items = settled.map(({ message, settlement: s }) => ({
+    id: message.id,
+    attempt: message.attempt,
+    state: s.state,
+    next_attempt_at: s.nextAttemptAt,
+    given_back: s.giveBack,
+    repeated: message.before.repeated,
+    outcome: s.outcome,
+    step: s.step,
+    reply: storable(s.reply),
+    flag: s.flag,
+    transcript: s.transcript === null ? null : storable(s.transcript),
+    final: FINAL.has(s.state),
+  }))
+  const recipients = settled.flatMap(({ message, settlement }) =>
+    settlement.recipients.map((r) => ({
+      id: message.id,
+      ordinal: r.ordinal,
+      state: r.state,
+      code: r.code,
+      enhanced_code: r.enhancedCode,
+      reply: storable(r.reply),
+      flag: r.flag,
+    })),
+  )
+  const { rows } = await prepared<{ id: number }>(
+    database,
+    'settle_attempts',
+    sql`
+    with item as materialized (
+      select * from jsonb_to_recordset(${JSON.stringify(items)}::jsonb) i (id bigint, attempt int, state text, next_attempt_at timestamptz,
+        given_back boolean, repeated boolean, outcome text, step text, reply text, flag text, transcript text, final boolean)
+    ), attempt as (
+      update poststelle.delivery_attempts a
+      set finished_at = now(), outcome = i.outcome, phase = case when i.outcome in ('sent', 'partial') then 'done' else a.phase end,
+        step = i.step, reply = i.reply, flag = i.flag, transcript = i.transcript
+      from item i
+      where a.message_id = i.id and a.number = i.attempt and (a.finished_at is null or (a.outcome = 'uncertain'
+        and not exists (select from poststelle.delivery_attempts later where later.message_id = i.id and later.number > i.attempt)))
+      returning a.message_id
+    ), recipient as (
+      update poststelle.outbound_recipients r
+      set state = u.state, reply_code = u.code, enhanced_code = u.enhanced_code, reply = u.reply, flag = u.flag, updated_at = now()
+      from attempt join jsonb_to_recordset(${JSON.stringify(recipients)}::jsonb) u (id bigint, ordinal int, state text, code int,
+        enhanced_code text, reply text, flag text) on u.id = attempt.message_id
+      where r.message_id = u.id and r.ordinal = u.ordinal
+    )
+    update poststelle.outbound_messages m
+    set state = i.state, next_attempt_at = i.next_attempt_at, attempts = m.attempts - case when i.given_back then 1 else 0 end,
+      repeated = case when i.outcome = 'returned' then i.repeated else m.repeated end,
+      finished_at = case when i.final then now() end, last_reply = i.reply, last_flag = i.flag
+    from item i join attempt a on a.message_id = i.id
+    where m.id = i.id and m.state in ('sending', 'uncertain')
+    returning m.id`,
+  )
+  return new Set(rows.map((row) => Number(row.id)))
+}
+
+const FINAL = new Set<OutboundState>(['sent', 'partial', 'failed', 'expired', 'bounced', 'cancelled'])
+
+/** A server's words as Postgres can keep them: no NUL, whole characters, and not without end. */
+const storable = (text: string): string =>
+  text
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]+/g, ' ')
+    .toWellFormed()
+    .slice(0, 20_000)

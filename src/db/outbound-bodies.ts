@@ -1,0 +1,49 @@
+// The bytes of outbound messages: small ones read ahead for a whole batch, larger ones piece by piece while they are sent.
+
+import type { Db } from './database.ts'
+import type { ClaimedMessage } from './outbound.ts'
+
+/** Of one piece, whatever the size of the message. */
+const READ_AHEAD_MAX_BYTES = 64 * 1024
+
+/** Bodies of one piece, by message id. */
+export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[]): Promise<Map<number, Buffer>> {
+  const ids = messages.filter(({ sizeBytes }) => sizeBytes <= READ_AHEAD_MAX_BYTES).map(({ id }) => id)
+  if (ids.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('outbound_bodies')
+    .select(['message_id', 'bytes'])
+    .where('message_id', 'in', ids)
+    .where('chunk', '=', 0)
+    .execute()
+  return new Map(rows.map((row) => [row.message_id, row.bytes]))
+}
+
+/** The body in pieces, in constant memory. `ahead`: the whole of it, where it was read before. */
+export async function* readOutboundBody(
+  db: Db,
+  { id: messageId, sizeBytes }: ClaimedMessage,
+  ahead?: Buffer,
+): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const piece of ahead ? [ahead] : pieces(db, messageId)) {
+    bytes += piece.length
+    yield piece
+  }
+  // before the final dot: a mail that has lost a piece is not sent as a shorter one
+  if (bytes !== sizeBytes)
+    throw new Error(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
+}
+
+async function* pieces(db: Db, messageId: number): AsyncGenerator<Buffer> {
+  for (let chunk = 0; ; chunk++) {
+    const row = await db
+      .selectFrom('outbound_bodies')
+      .select('bytes')
+      .where('message_id', '=', messageId)
+      .where('chunk', '=', chunk)
+      .executeTakeFirst()
+    if (!row) return
+    yield row.bytes
+  }
+}
