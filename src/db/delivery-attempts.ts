@@ -122,7 +122,7 @@ export async function settleAttempts(
     where m.id = i.id and m.state in ('sending', 'uncertain')
     returning m.id`,
   )
-  return new Set(rows.map((row) => Number(row.id)))
+  return new Set(rows.map((row) => row.id))
 }
 
 const FINAL = new Set<OutboundState>(['sent', 'partial', 'failed', 'expired', 'bounced', 'cancelled'])

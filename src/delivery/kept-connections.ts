@@ -45,7 +45,7 @@ export class KeptConnections {
 
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all([...this.#kept.keys()].map((accountId) => this.#forget(accountId)?.submission.quit()))
+    await Promise.all([...this.#kept.keys()].map(async (accountId) => await this.#forget(accountId)?.submission.quit()))
   }
 
   #forget(accountId: number): Kept | undefined {
