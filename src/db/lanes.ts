@@ -202,6 +202,11 @@ export async function releaseLane(tx: DbOrTx, lease: Lease, dueAt: Date | null):
   if (!numAffectedRows) throw takenOver(lease)
 }
 
+/** Asks the dispatchers for the lane at once, when the caller's transaction commits: it was released with something due. */
+export async function ringSendBell(tx: DbOrTx, accountId: number): Promise<void> {
+  await sql`select pg_notify('poststelle_bell', 'send:' || ${accountId}::text)`.execute(tx)
+}
+
 /** The job that was on its way does nothing: the next tick may send another. */
 export const forgetDispatch = (db: Db, lane: Lane): Promise<void> => setLane(db, lane, { dispatched_until: null })
 

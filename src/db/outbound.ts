@@ -198,6 +198,20 @@ export async function nextDueAt(db: DbOrTx, accountId: number): Promise<Date | n
   return row?.at ?? null
 }
 
+/** What was said last to messages that wait because of one of these flags, one message for each flag. */
+export async function waitingForFlags(
+  db: DbOrTx,
+  accountId: number,
+  flags: readonly string[],
+): Promise<{ flag: string; evidence: string }[]> {
+  const { rows } = await sql<{ flag: string; evidence: string }>`
+    select distinct on (m.last_flag) m.last_flag as flag, coalesce(m.last_reply, '') as evidence from poststelle.outbound_messages m
+    where m.account_id = ${accountId} and m.finished_at is null and m.last_flag = any(${[...flags]}) order by m.last_flag, m.id desc`.execute(
+    db,
+  )
+  return rows
+}
+
 /** For the command line and the API: the same function that applications call. */
 export async function submitMessage(
   db: DbOrTx,

@@ -3,12 +3,14 @@
 import { later, SECOND_MS } from '../base/clock.ts'
 import type { Failure } from '../base/failure.ts'
 import { loadAccount } from '../db/accounts.ts'
-import { releaseLane, underLease, type Lease } from '../db/lanes.ts'
-import { nextDueAt, recoverOrphans } from '../db/outbound.ts'
+import { hasNotes } from '../db/health.ts'
+import { releaseLane, ringSendBell, underLease, type Lease } from '../db/lanes.ts'
+import { nextDueAt, recoverOrphans, waitingForFlags } from '../db/outbound.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
-import { recordFailure, recordOk } from '../health/record.ts'
+import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
 import type { SendContext } from './connect.ts'
 import { LaneTurn } from './lane-turn.ts'
+import { OF_THE_SENDER } from './outcome.ts'
 import { EVIDENCE_WAIT_MS } from './redelivery.ts'
 
 export interface DrainResult {
@@ -44,8 +46,13 @@ async function settle(ctx: SendContext, lease: Lease, turn: LaneTurn, failure: F
     if (failure && failure.stage !== 'token') {
       await recordFailure(tx, accountId, 'send', failure, { atLogin: isRefusedLogin(failure), now })
     }
+    if (turn.concerned || (await hasNotes(tx, accountId, 'send'))) {
+      await recordNotes(tx, accountId, 'send', await waitingForFlags(tx, accountId, OF_THE_SENDER))
+    }
     const dueAt = await nextDueAt(tx, accountId)
     const rest = later(now, TOKEN_REST_MS)
     await releaseLane(tx, lease, failure?.stage === 'token' && dueAt && dueAt < rest ? rest : dueAt)
+    // what came while the lane was being settled
+    if (!failure && dueAt && dueAt <= now) await ringSendBell(tx, accountId)
   })
 }

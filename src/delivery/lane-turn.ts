@@ -34,8 +34,8 @@ export class LaneTurn {
   attempted = 0
   /** The server took at least one message, or refused it for reasons of its own: the lane works. */
   succeeded = false
-  /** Faults that stop some messages and not the lane, by flag. */
-  readonly concerns = new Map<string, Failure>()
+  /** A fault of the account stopped a message and not the lane. */
+  concerned = false
   readonly #ctx: SendContext
   readonly #lease: Lease
   readonly #account: Account
@@ -181,7 +181,7 @@ export class LaneTurn {
       transcript: line.submission?.transcript.join('\n') ?? line.lastWords,
       accountEmail: account,
     })
-    if (concern) this.concerns.set(concern.flag, concern)
+    if (concern) this.concerned = true
     if (!laneFailure && isAnswer(result)) this.succeeded = true
     if (settlement.state !== 'sent') {
       const { state, step, reply, flag } = settlement

@@ -42,7 +42,7 @@ const LANE_SCOPES: readonly Scope[] = ['account', 'tenant', 'app', 'server', 'ne
 /** More recipients than the server takes in one transaction: no fault of theirs (RFC 5321 4.5.3.1.10). */
 const TOO_MANY_RECIPIENTS = 'recipient_limit_exceeded'
 /** Who may not be named as the sender: another message may well have another one. */
-const OF_THE_SENDER = new Set(['send_as_denied', 'from_domain_not_registered'])
+export const OF_THE_SENDER: readonly string[] = ['send_as_denied', 'from_domain_not_registered']
 const CONCERN_WAIT_MS = HOUR_MS
 /** Up to here nothing of the message has been said: a lost connection is not its fault. */
 const STEPS_BEFORE_MESSAGE = ['dns', 'egress', 'connect', 'greeting', 'ehlo', 'starttls', 'tls', 'auth']
@@ -105,7 +105,7 @@ function toUpdate(ordinal: number, answer: RecipientReply): RecipientUpdate {
 
 function refused(message: ClaimedMessage, failure: Failure, about: Circumstances): Decision {
   const said = { step: failure.step, reply: failure.evidence, flag: failure.flag }
-  if (OF_THE_SENDER.has(failure.flag) && message.envelopeFrom.toLowerCase() !== about.accountEmail.toLowerCase()) {
+  if (OF_THE_SENDER.includes(failure.flag) && message.envelopeFrom.toLowerCase() !== about.accountEmail.toLowerCase()) {
     const wait = jitter(CONCERN_WAIT_MS, 0.2, about.random)
     const settlement = { ...returned(message, about, said), nextAttemptAt: later(about.now, wait) }
     return { settlement, concern: failure }

@@ -147,7 +147,7 @@ async function settleOk(
     await holdLease(tx, lease)
     await savePoll(tx, lease.accountId, { ...done, currentIntervalSeconds: next.currentSeconds })
     await recordOk(tx, lease.accountId, 'receive', now)
-    if (!done.quiet) await recordNotes(tx, lease.accountId, await notesOf(tx, lease.accountId, done))
+    if (!done.quiet) await recordNotes(tx, lease.accountId, 'receive', await notesOf(tx, lease.accountId, done))
     if (maildrop.hostTrouble) await recordHostSuccess(tx, host, lease.accountId)
     await releaseLane(tx, lease, next.at)
   })

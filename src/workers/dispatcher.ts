@@ -14,6 +14,8 @@ import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
 const TICK_MS = 150
 const UPKEEP_MS = 5_000
+/** Bells are heard, or known to be missed: this is for what neither says. */
+const WAKE_SEND_MS = 15_000
 const SWEEP_MS = 3_600_000
 /** A queue that does not answer must not stop the clock. */
 const TICK_LIMIT_MS = 15_000
@@ -35,6 +37,7 @@ export class Dispatcher {
   #again = false
   #stopped = false
   #upkeepAt = 0
+  #wakeSendAt = 0
   #sweepAt = 0
   #lastProblem = ''
   #hanging: Promise<void> | undefined
@@ -51,7 +54,7 @@ export class Dispatcher {
   ring(payload: string): void {
     const [, lane, id] = /^(send|parse):(\d{1,15})$/.exec(payload) ?? []
     if (lane === 'send' || lane === 'parse') this.#rung.set(payload, { lane, accountId: Number(id) })
-    else this.#upkeepAt = 0
+    else this.#upkeepAt = this.#wakeSendAt = 0
     this.#tick()
   }
 
@@ -105,8 +108,11 @@ export class Dispatcher {
       this.#upkeepAt = now + UPKEEP_MS
       const dead = await buryDeadWorkers(db, this.#o.workerId())
       if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
-      await wakeSendLanes(db)
       await wakeParseLanes(db)
+    }
+    if (now >= this.#wakeSendAt) {
+      this.#wakeSendAt = now + WAKE_SEND_MS
+      await wakeSendLanes(db)
     }
     if (now >= this.#sweepAt) {
       this.#sweepAt = now + SWEEP_MS
