@@ -18,13 +18,19 @@ const TURN_MS = 60 * SECOND_MS
 const MOST_CLAIMED = 100
 /** What was claimed should be gone within about this time: mail that is more urgent need not wait longer for it. */
 const BATCH_MS = SECOND_MS / 2
-/** With so many messages waiting for each connection, another one is worth its handshake. */
-const MESSAGES_PER_CONNECTION = 8
+/** So many messages at once, and more behind them, are worth another handshake; so is any number where the server is slow. */
+const WORTH_A_CONNECTION = 8
 
 interface Ready {
   readonly message: ClaimedMessage
   /** The whole body, where it is small. */
   readonly body: Buffer | undefined
+}
+
+/** As many as went lately in BATCH_MS, and at least one for each connection. */
+function nextClaimSize(size: number, tookMs: number, connections: number): number {
+  const next = tookMs < BATCH_MS / 2 ? size * 2 : tookMs > BATCH_MS * 2 ? size / 2 : size
+  return Math.min(MOST_CLAIMED, Math.max(connections, Math.ceil(next)))
 }
 
 /** Somebody has cancelled or held the message while its bytes were on their way; the dot has not left. */
@@ -143,15 +149,8 @@ export class LaneTurn {
 
   async #claimOnce(): Promise<void> {
     const now = performance.now()
-    const tookMs = now - this.#claimedAt
-    if (this.#claimedAt > 0) {
-      this.#claimSize =
-        tookMs < BATCH_MS / 2
-          ? Math.min(MOST_CLAIMED, this.#claimSize * 2)
-          : tookMs > BATCH_MS * 2
-            ? Math.max(1, Math.ceil(this.#claimSize / 2))
-            : this.#claimSize
-    }
+    const tookMs = this.#claimedAt === 0 ? 0 : now - this.#claimedAt
+    if (this.#claimedAt > 0) this.#claimSize = nextClaimSize(this.#claimSize, tookMs, this.#working.size)
     this.#claimedAt = now
     const claimed = await underLease(this.#ctx.db, this.#lease, async (tx) => {
       for (;;) {
@@ -162,8 +161,9 @@ export class LaneTurn {
     this.#dry = claimed.length === 0
     const bodies = await readSmallBodies(this.#ctx.db, claimed)
     this.#ready.push(...claimed.map((message) => ({ message, body: bodies.get(message.id) })))
-    const wanted = Math.min(this.#mostConnections, Math.ceil(this.#ready.length / MESSAGES_PER_CONNECTION))
-    for (let more = wanted - this.#working.size; more > 0; more--) this.#start(false)
+    const moreWaits = claimed.length === this.#claimSize
+    const worthIt = this.#claimSize >= WORTH_A_CONNECTION || tookMs > BATCH_MS
+    if (moreWaits && worthIt && this.#working.size < this.#mostConnections) this.#start(false)
   }
 
   async #deliver({ message, body }: Ready, line: Line): Promise<void> {

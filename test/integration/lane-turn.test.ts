@@ -1,0 +1,209 @@
+import { sql } from 'kysely'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { submitMessage } from '../../src/db/outbound.ts'
+import { drainLane } from '../../src/delivery/drain-lane.ts'
+import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
+import { outgoingMessage } from '../support/mail-world.ts'
+import { startScriptedSmtp, type ScriptedSmtp, type SmtpScript } from '../support/scripted-smtp.ts'
+
+const SENDER = 'office@example.test'
+const EXTENSIONS = ['PIPELINING', 'SIZE 157286400', '8BITMIME', 'ENHANCEDSTATUSCODES', 'AUTH PLAIN']
+let house: TestHouse
+let server: ScriptedSmtp | undefined
+let accountId = 0
+
+beforeEach(async () => {
+  house = await openHouse()
+})
+afterEach(async () => {
+  await house.close()
+  await server?.stop()
+})
+
+async function open(script: SmtpScript = {}, over: object = {}): Promise<ScriptedSmtp> {
+  server = await startScriptedSmtp({ extensions: EXTENSIONS, ...script })
+  const smtp = { host: server.endpoint.host, port: server.endpoint.port, security: 'none' }
+  const [account] = await house.importAccounts([passwordAccount(SENDER, { pop3: undefined, smtp, ...over })])
+  accountId = account?.id ?? 0
+  return server
+}
+
+async function submit(name: string, over: { from?: string; to?: string[]; priority?: number } = {}): Promise<number> {
+  const { from = SENDER, to = ['kunde@example.test'], priority = 0 } = over
+  const id = await submitMessage(house.db, {
+    account: SENDER,
+    envelopeFrom: from,
+    recipients: to,
+    raw: outgoingMessage(from, to[0] ?? '', name),
+    idempotencyKey: null,
+  })
+  await sql`update poststelle.outbound_messages set priority = ${priority} where id = ${id}`.execute(house.db)
+  return id
+}
+
+const drain = async (signal = new AbortController().signal) =>
+  await drainLane(house, await house.lease(accountId, 'send'), signal)
+
+const outbox = async (id: number) =>
+  (
+    await sql<{
+      state: string
+      attempts: number
+      repeated: boolean
+      next_attempt_at: Date | null
+    }>`select * from poststelle.outbox where id = ${id}`.execute(house.db)
+  ).rows[0]
+
+const states = async () =>
+  (
+    await sql<{
+      state: string
+      n: number
+    }>`select state, count(*) as n from poststelle.outbound_messages group by state order by state`.execute(house.db)
+  ).rows
+
+const subjects = () => server?.seen.messages.map(({ bytes }) => /^Subject: Nr. (.*)\r$/m.exec(bytes.toString())?.[1])
+
+test('much mail goes over several connections, each message once', async () => {
+  const { seen } = await open()
+  await Promise.all(Array.from({ length: 200 }, (_, i) => submit(`bulk-${i}`)))
+  expect(await drain()).toEqual({ attempted: 200 })
+  expect(await states()).toEqual([{ state: 'sent', n: 200 }])
+  expect(new Set(subjects()).size).toBe(200)
+  expect(seen.messages).toHaveLength(200)
+  expect(seen.connections).toBeGreaterThan(1)
+  expect(seen.connections).toBeLessThanOrEqual(5)
+})
+
+test('the next message goes over the connection of the one before, without another login', async () => {
+  const { seen } = await open()
+  await submit('one')
+  await drain()
+  await submit('two')
+  await drain()
+  expect(seen).toMatchObject({ connections: 1, open: 1 })
+  expect(seen.commands.filter((line) => line.startsWith('AUTH'))).toHaveLength(1)
+  expect(seen.messages).toHaveLength(2)
+})
+
+test('a kept connection that the server has closed costs the next message nothing', async () => {
+  let closing = false
+  const script = (line: string) => {
+    if (!closing || !line.startsWith('MAIL')) return undefined
+    closing = false
+    return { end: 'close' } as const
+  }
+  const { seen } = await open({ answer: script })
+  await submit('one')
+  await drain()
+  closing = true
+  const id = await submit('two')
+  expect(await drain()).toEqual({ attempted: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'sent', attempts: 1 })
+  expect(seen).toMatchObject({ connections: 2 })
+})
+
+test('a server that takes no second connection gets the mail over the first', async () => {
+  let busy = 0
+  const script = (line: string) => {
+    if (line === '(greeting)') return (busy += 1) > 1 ? '421 4.3.2 too many connections' : undefined
+    return undefined
+  }
+  await open({ answer: script })
+  await Promise.all(Array.from({ length: 60 }, (_, i) => submit(`narrow-${i}`)))
+  expect(await drain()).toEqual({ attempted: 60 })
+  expect(await states()).toEqual([{ state: 'sent', n: 60 }])
+})
+
+test('what is urgent overtakes what was there before', async () => {
+  let urgent: Promise<number> | undefined
+  const script = (line: string) => {
+    if (line === '.' && !urgent) urgent = submit('urgent', { priority: 50 })
+    return undefined
+  }
+  await open({ answer: script })
+  await Promise.all(Array.from({ length: 150 }, (_, i) => submit(`bulk-${i}`)))
+  await drain()
+  const place = subjects()?.indexOf('urgent') ?? -1
+  expect(place).toBeGreaterThan(0)
+  expect(place).toBeLessThan(100)
+})
+
+test('a message whose sender is refused waits and is told of, and the others go', async () => {
+  await open({
+    answer: (line) =>
+      line.startsWith('MAIL FROM:<boss@')
+        ? '550 5.7.60 SMTP; Client does not have permissions to send as this sender'
+        : undefined,
+  })
+  const denied = await submit('denied', { from: 'boss@example.test' })
+  const fine = await submit('fine')
+  expect(await drain()).toEqual({ attempted: 2 })
+  expect(await outbox(fine)).toMatchObject({ state: 'sent' })
+  expect(await outbox(denied)).toMatchObject({ state: 'queued', attempts: 0 })
+  const flags = async () =>
+    (
+      await sql`select flag from poststelle.health_flags where account_id = ${accountId} and cleared_at is null`.execute(
+        house.db,
+      )
+    ).rows
+  expect(await flags()).toEqual([{ flag: 'send_as_denied' }])
+  await submit('another')
+  await drain()
+  expect(await flags()).toEqual([{ flag: 'send_as_denied' }])
+  await sql`update poststelle.outbound_messages set envelope_from = ${SENDER}, next_attempt_at = now() where id = ${denied}`.execute(
+    house.db,
+  )
+  await drain()
+  expect(await outbox(denied)).toMatchObject({ state: 'sent', attempts: 1 })
+  expect(await flags()).toEqual([])
+})
+
+test('an attempt that somebody ended before its final dot is not made, and the message is left alone', async () => {
+  const withdraw = async (id: number) =>
+    await house.db.transaction().execute(async (tx) => {
+      await sql`update poststelle.delivery_attempts set finished_at = now(), outcome = 'returned', reply = 'withdrawn'
+        where message_id = ${id} and finished_at is null and phase = 'claimed'`.execute(tx)
+      await sql`update poststelle.outbound_messages set state = 'cancelled', finished_at = now(), next_attempt_at = null
+        where id = ${id}`.execute(tx)
+    })
+  let withdrawing: Promise<void> | undefined
+  const { seen } = await open({
+    answer: (line) => {
+      if (line !== 'DATA' || withdrawing) return undefined
+      withdrawing = withdraw(first)
+      return {}
+    },
+  })
+  const first = await submit('withdrawn')
+  const second = await submit('stays')
+  const draining = drain()
+  await server?.waitFor(() => seen.commands.includes('DATA'))
+  await withdrawing
+  server?.say('354 go ahead')
+  await draining
+  await drain()
+  expect(await outbox(first)).toMatchObject({ state: 'cancelled' })
+  expect(await outbox(second)).toMatchObject({ state: 'sent' })
+  expect(subjects()).toEqual(['stays'])
+})
+
+test('what a stopped service had claimed waits on in its old place', async () => {
+  const stop = new AbortController()
+  const { seen } = await open({
+    answer: (line) => {
+      if (line === '.' && seen.messages.length === 10) stop.abort()
+      return undefined
+    },
+  })
+  const ids = await Promise.all(Array.from({ length: 40 }, (_, i) => submit(`bulk-${i}`)))
+  const before = new Map(await Promise.all(ids.map(async (id) => [id, (await outbox(id))?.next_attempt_at] as const)))
+  await drain(stop.signal)
+  const rows = await Promise.all(ids.map(async (id) => ({ id, ...(await outbox(id)) })))
+  const waiting = rows.filter(({ state }) => state === 'queued')
+  expect(waiting.length + seen.messages.length).toBe(40)
+  for (const { id, attempts, next_attempt_at } of waiting) {
+    expect(attempts).toBe(0)
+    expect(next_attempt_at).toEqual(before.get(id))
+  }
+})
