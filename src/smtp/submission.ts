@@ -265,16 +265,10 @@ export class Submission {
 
   #outcome(address: string, asked: Reply | undefined): RecipientOutcome {
     const { code, raw, enhancedCode } = asked ?? NO_SMTPUTF8
-    const accepted = asked !== undefined && replyClass(asked) === 2
-    const failure = asked ? refusedBy(this.#provider, 'rcpt', asked) : needsUnofferedSmtpUtf8('recipient')
-    return {
-      address,
-      accepted,
-      reply: raw,
-      code,
-      ...(enhancedCode === undefined ? {} : { enhancedCode }),
-      ...(accepted ? {} : { failure }),
-    }
+    const answer = { address, reply: raw, code, ...(enhancedCode === undefined ? {} : { enhancedCode }) }
+    if (asked === undefined) return { ...answer, accepted: false, failure: needsUnofferedSmtpUtf8('recipient') }
+    if (replyClass(asked) === 2) return { ...answer, accepted: true }
+    return { ...answer, accepted: false, failure: refusedBy(this.#provider, 'rcpt', asked) }
   }
 
   /** Ends what an earlier message left behind; done late, so that the last message of a connection costs no round trip. */
