@@ -1,8 +1,9 @@
 // Accounts and their app registrations.
 
 import { sql } from 'kysely'
-import { UserError, type Provider } from '../base/failure.ts'
+import { DIRECTIONS, UserError, type Provider } from '../base/failure.ts'
 import type { Db, DbOrTx, Tx } from './database.ts'
+import { probeHostsNow } from './host-breakers.ts'
 import { saveMaildropPolicy, type MaildropPolicy } from './maildrops.ts'
 import type { Tables, UncertainPolicy } from './schema.ts'
 
@@ -163,9 +164,7 @@ export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<numb
     update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null,
       woken_at = case when l.lease_token is not null then now() end
     from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
-  await sql`
-    update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
-    where a.oauth_client_id = ${clientId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(tx)
+  await probeHostsNow(tx, { clientId }, DIRECTIONS)
   const { rows } = await sql<{ n: number }>`
     select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
   return rows[0]?.n ?? 0

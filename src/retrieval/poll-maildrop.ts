@@ -8,17 +8,17 @@ import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
 import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
-import { hostKey } from '../db/host-breakers.ts'
+import { hostKey, type HostSide } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
 import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
+import { passHost, recordHostFailure, recordHostSuccess } from '../health/host-breaker.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
+import type { HostSlots } from '../net/host-slots.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
-import type { HostSlots } from './host-slots.ts'
-import { passHost, recordHostFailure, recordHostSuccess } from './host-breaker.ts'
 import { nextPoll } from './interval.ts'
 import { notesOf } from './notes.ts'
 import type { Received } from './session-context.ts'
@@ -61,7 +61,7 @@ export async function pollMaildrop(
   }
   const { account, maildrop, grant } = known
   const { pop3 } = known.account
-  const host = hostKey(pop3)
+  const host: HostSide = { host: hostKey(pop3), direction: 'receive' }
   if (maildrop.hostTrouble && !options.forced) {
     const gate = await passHost(ctx.db, host, account.id, ctx.clock.now())
     if (!gate.open) {
@@ -69,12 +69,12 @@ export async function pollMaildrop(
       return { ...NOTHING, waitsForHost: true }
     }
   }
-  const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host) : () => undefined
+  const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host.host) : () => undefined
   if (!freeSlot) {
     await releaseLane(
       ctx.db,
       lease,
-      later(ctx.clock.now(), jitter(ctx.hostSlots?.waitMs(host) ?? 0, 0.5, Math.random())),
+      later(ctx.clock.now(), jitter(ctx.hostSlots?.waitMs(host.host) ?? 0, 0.5, Math.random())),
     )
     return { ...NOTHING, waitsForHost: true }
   }
@@ -113,7 +113,7 @@ export async function pollMaildrop(
 interface Polled {
   readonly account: Account
   readonly maildrop: Maildrop
-  readonly host: string
+  readonly host: HostSide
 }
 
 const floorSeconds = ({ pop3 }: Account, loginDelaySeconds: number): number =>
