@@ -73,10 +73,12 @@ create table poststelle.slow_destinations (
   primary key (account_id, domain)
 );
 
--- The learned rate as it has risen meanwhile: by half every quarter of an hour.
+-- The learned rate as it has risen meanwhile: by half every quarter of an hour; from a thousand on it is none.
 create function poststelle.grown_rate(learned double precision, learned_at timestamptz) returns double precision
-  language sql stable set search_path = pg_catalog, pg_temp
-  return learned * power(1.5, least(100, greatest(0, floor(extract(epoch from now() - learned_at) / 900))));
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+  select rate from (select learned * power(1.5, least(100, greatest(0, floor(extract(epoch from now() - learned_at) / 900)))) as rate) grown
+  where rate < 1000
+$$;
 
 -- Messages per minute that an account may send as things stand; null: not limited. That of its app registration is shared.
 create function poststelle.send_rate(account_id bigint) returns double precision

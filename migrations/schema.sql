@@ -64,7 +64,10 @@ end $$;
 CREATE FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) RETURNS double precision
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    RETURN (learned * (power(1.5, LEAST((100)::numeric, GREATEST((0)::numeric, floor((EXTRACT(epoch FROM (now() - learned_at)) / (900)::numeric))))))::double precision);
+    AS $$
+  select rate from (select learned * power(1.5, least(100, greatest(0, floor(extract(epoch from now() - learned_at) / 900)))) as rate) grown
+  where rate < 1000
+$$;
 CREATE TABLE poststelle.accounts (
     id bigint NOT NULL,
     email text NOT NULL,
