@@ -1,5 +1,7 @@
 // The pace of outbound mail on a real Postgres: budgets are shared by workers and by accounts, and lie in tables alone.
 
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DAY_MS, HOUR_MS, later, MINUTE_MS, SECOND_MS } from '../../src/base/clock.ts'
@@ -83,6 +85,13 @@ async function take(wanted: number, account = id, workerId = house.workerId): Pr
 }
 const inTransaction = <T>(work: (tx: Parameters<typeof reserveBudget>[0]) => Promise<T>): Promise<T> =>
   house.db.transaction().execute(work)
+
+test('the presets are those that docs/pacing.md tells', async () => {
+  const text = readFileSync(path.join(import.meta.dirname, '../../docs/pacing.md'), 'utf8')
+  const told = [...text.matchAll(/^\| `(\w+)` +\| (\d+) +\| (\d+) +\| (\d+) +\| (\d+) +\|$/gm)].map(([, ...row]) => row)
+  const { rows } = await sql<Record<string, unknown>>`select * from poststelle.send_presets`.execute(house.db)
+  expect(told).toEqual(rows.map((row) => Object.values(row).map(String)))
+})
 
 describe('one budget', () => {
   test('of a mailbox: many workers that reserve at once never send more than it admits', async () => {
