@@ -61,6 +61,13 @@ begin
   delete from poststelle.message_bodies b using old_messages m where b.message_id = m.id;
   return null;
 end $$;
+CREATE FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) RETURNS double precision
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select rate from (select learned * power(1.5, least(100, greatest(0, floor(extract(epoch from now() - learned_at) / 900)))) as rate) grown
+  where rate < 1000
+$$;
 CREATE TABLE poststelle.accounts (
     id bigint NOT NULL,
     email text NOT NULL,
@@ -84,15 +91,23 @@ CREATE TABLE poststelle.accounts (
     uncertain_policy text DEFAULT 'retry_once'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_connections integer,
+    messages_per_minute integer,
+    recipients_per_day integer,
+    recipients_per_message integer,
     CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
     CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
     CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),
     CONSTRAINT accounts_check2 CHECK ((((smtp_host IS NULL) = (smtp_port IS NULL)) AND ((smtp_host IS NULL) = (smtp_security IS NULL)))),
     CONSTRAINT accounts_check3 CHECK ((((auth_type = 'oauth2'::text) = (oauth_client_id IS NOT NULL)) AND ((auth_type = 'oauth2'::text) = (oauth_flow IS NOT NULL)))),
+    CONSTRAINT accounts_max_connections_check CHECK (((max_connections >= 0) AND (max_connections <= 100))),
+    CONSTRAINT accounts_messages_per_minute_check CHECK (((messages_per_minute >= 0) AND (messages_per_minute <= 1000000))),
     CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text]))),
     CONSTRAINT accounts_pop3_port_check CHECK (((pop3_port >= 1) AND (pop3_port <= 65535))),
     CONSTRAINT accounts_pop3_security_check CHECK ((pop3_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
     CONSTRAINT accounts_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
+    CONSTRAINT accounts_recipients_per_day_check CHECK (((recipients_per_day >= 0) AND (recipients_per_day <= 100000000))),
+    CONSTRAINT accounts_recipients_per_message_check CHECK (((recipients_per_message >= 0) AND (recipients_per_message <= 100000))),
     CONSTRAINT accounts_smtp_port_check CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
     CONSTRAINT accounts_smtp_security_check CHECK ((smtp_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
     CONSTRAINT accounts_uncertain_policy_check CHECK ((uncertain_policy = ANY (ARRAY['retry_once'::text, 'hold'::text, 'retry'::text])))
@@ -202,6 +217,29 @@ begin
 exception when character_not_in_repertoire then
   return bytewise;
 end $$;
+CREATE FUNCTION poststelle.send_paused_until(account_id bigint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select max(b.paused_until) from poststelle.accounts a
+    join poststelle.send_budgets b on b.account_id = a.id or b.oauth_client_id = a.oauth_client_id
+  where a.id = send_paused_until.account_id and b.paused_until > now()
+$$;
+CREATE FUNCTION poststelle.send_rate(account_id bigint) RETURNS double precision
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select least(nullif(coalesce(a.messages_per_minute, p.messages_per_minute), 0)::double precision,
+    poststelle.grown_rate(b.learned_messages_per_minute, b.messages_per_minute_learned_at),
+    nullif(c.messages_per_minute, 0)::double precision,
+    poststelle.grown_rate(cb.learned_messages_per_minute, cb.messages_per_minute_learned_at))
+  from poststelle.accounts a
+    join poststelle.send_presets p on p.provider = a.provider
+    left join poststelle.oauth_clients c on c.id = a.oauth_client_id
+    left join poststelle.send_budgets b on b.account_id = a.id
+    left join poststelle.send_budgets cb on cb.oauth_client_id = a.oauth_client_id
+  where a.id = send_rate.account_id
+$$;
 CREATE FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text DEFAULT NULL::text, send_after timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -550,6 +588,8 @@ CREATE TABLE poststelle.host_breakers (
     probes integer DEFAULT 0 NOT NULL,
     flag text NOT NULL,
     evidence text NOT NULL,
+    direction text NOT NULL,
+    CONSTRAINT host_breakers_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text]))),
     CONSTRAINT host_breakers_kind_check CHECK ((kind = ANY (ARRAY['login'::text, 'network'::text])))
 );
 CREATE TABLE poststelle.host_failures (
@@ -557,6 +597,8 @@ CREATE TABLE poststelle.host_failures (
     account_id bigint NOT NULL,
     kind text NOT NULL,
     at timestamp with time zone NOT NULL,
+    direction text NOT NULL,
+    CONSTRAINT host_failures_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text]))),
     CONSTRAINT host_failures_kind_check CHECK ((kind = ANY (ARRAY['login'::text, 'network'::text])))
 );
 CREATE VIEW poststelle.inbox_attachments AS
@@ -605,13 +647,17 @@ CREATE TABLE poststelle.lanes (
     lease_worker integer,
     woken_at timestamp with time zone,
     switched_off boolean DEFAULT false NOT NULL,
+    rests_until timestamp with time zone,
+    rests_for text,
     ready_at timestamp with time zone GENERATED ALWAYS AS (
 CASE
-    WHEN ((NOT switched_off) AND (due_at IS NOT NULL)) THEN GREATEST(due_at, dispatched_until, parked_until, lease_until)
+    WHEN ((NOT switched_off) AND (due_at IS NOT NULL)) THEN GREATEST(due_at, dispatched_until, parked_until, lease_until, rests_until)
     ELSE NULL::timestamp with time zone
 END) STORED,
     CONSTRAINT lanes_check CHECK ((((lease_token IS NULL) = (lease_until IS NULL)) AND ((lease_token IS NULL) = (lease_worker IS NULL)))),
-    CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text, 'parse'::text])))
+    CONSTRAINT lanes_check1 CHECK ((num_nonnulls(rests_until, rests_for) <> 1)),
+    CONSTRAINT lanes_lane_check CHECK ((lane = ANY (ARRAY['receive'::text, 'send'::text, 'token'::text, 'parse'::text]))),
+    CONSTRAINT lanes_rests_for_check CHECK ((rests_for = ANY (ARRAY['rate'::text, 'day'::text, 'pause'::text, 'host'::text])))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02');
 CREATE TABLE poststelle.maildrop_uidls (
@@ -691,7 +737,13 @@ CREATE TABLE poststelle.oauth_clients (
     client_secret_sealed text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT oauth_clients_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text])))
+    licences integer,
+    recipients_per_day integer,
+    messages_per_minute integer,
+    CONSTRAINT oauth_clients_licences_check CHECK (((licences >= 1) AND (licences <= 10000000))),
+    CONSTRAINT oauth_clients_messages_per_minute_check CHECK (((messages_per_minute >= 0) AND (messages_per_minute <= 1000000))),
+    CONSTRAINT oauth_clients_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
+    CONSTRAINT oauth_clients_recipients_per_day_check CHECK (((recipients_per_day >= 0) AND (recipients_per_day <= 100000000)))
 );
 ALTER TABLE poststelle.oauth_clients ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.oauth_clients_id_seq
@@ -778,6 +830,66 @@ CREATE TABLE poststelle.parse_queue (
     attempts integer DEFAULT 0 NOT NULL,
     raised_limits boolean DEFAULT false NOT NULL
 );
+CREATE TABLE poststelle.send_budgets (
+    id bigint NOT NULL,
+    account_id bigint,
+    oauth_client_id bigint,
+    messages_by_second jsonb DEFAULT '{}'::jsonb NOT NULL,
+    recipients_by_hour jsonb DEFAULT '{}'::jsonb NOT NULL,
+    learned_connections integer,
+    connections_learned_at timestamp with time zone,
+    learned_messages_per_minute double precision,
+    messages_per_minute_learned_at timestamp with time zone,
+    learned_recipients_per_day integer,
+    recipients_per_day_learned_at timestamp with time zone,
+    learned_recipients_per_message integer,
+    recipients_per_message_learned_at timestamp with time zone,
+    paused_until timestamp with time zone,
+    pause_flag text,
+    pause_evidence text,
+    pauses integer DEFAULT 0 NOT NULL,
+    idle_until timestamp with time zone,
+    idle_worker integer,
+    CONSTRAINT send_budgets_check CHECK ((num_nonnulls(account_id, oauth_client_id) = 1)),
+    CONSTRAINT send_budgets_check1 CHECK ((num_nonnulls(learned_connections, connections_learned_at) <> 1)),
+    CONSTRAINT send_budgets_check2 CHECK ((num_nonnulls(learned_messages_per_minute, messages_per_minute_learned_at) <> 1)),
+    CONSTRAINT send_budgets_check3 CHECK ((num_nonnulls(learned_recipients_per_day, recipients_per_day_learned_at) <> 1)),
+    CONSTRAINT send_budgets_check4 CHECK ((num_nonnulls(learned_recipients_per_message, recipients_per_message_learned_at) <> 1)),
+    CONSTRAINT send_budgets_check5 CHECK ((num_nonnulls(paused_until, pause_flag) <> 1)),
+    CONSTRAINT send_budgets_check6 CHECK ((num_nonnulls(idle_until, idle_worker) <> 1)),
+    CONSTRAINT send_budgets_learned_connections_check CHECK ((learned_connections >= 1)),
+    CONSTRAINT send_budgets_learned_messages_per_minute_check CHECK ((learned_messages_per_minute >= (1)::double precision)),
+    CONSTRAINT send_budgets_learned_recipients_per_day_check CHECK ((learned_recipients_per_day >= 1)),
+    CONSTRAINT send_budgets_learned_recipients_per_message_check CHECK ((learned_recipients_per_message >= 1))
+)
+WITH (fillfactor='50');
+ALTER TABLE poststelle.send_budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.send_budgets_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.send_presets (
+    provider text NOT NULL,
+    max_connections integer NOT NULL,
+    messages_per_minute integer NOT NULL,
+    recipients_per_day integer NOT NULL,
+    recipients_per_message integer NOT NULL,
+    CONSTRAINT send_presets_max_connections_check CHECK ((max_connections >= 0)),
+    CONSTRAINT send_presets_messages_per_minute_check CHECK ((messages_per_minute >= 0)),
+    CONSTRAINT send_presets_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
+    CONSTRAINT send_presets_recipients_per_day_check CHECK ((recipients_per_day >= 0)),
+    CONSTRAINT send_presets_recipients_per_message_check CHECK ((recipients_per_message >= 0))
+);
+CREATE TABLE poststelle.slow_destinations (
+    account_id bigint NOT NULL,
+    domain text NOT NULL,
+    failures integer NOT NULL,
+    until timestamp with time zone,
+    CONSTRAINT slow_destinations_failures_check CHECK ((failures >= 1))
+);
 CREATE TABLE poststelle.workers (
     id integer NOT NULL,
     host text NOT NULL,
@@ -820,9 +932,9 @@ ALTER TABLE ONLY poststelle.health_events
 ALTER TABLE ONLY poststelle.health_flags
     ADD CONSTRAINT health_flags_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.host_breakers
-    ADD CONSTRAINT host_breakers_pkey PRIMARY KEY (host);
+    ADD CONSTRAINT host_breakers_pkey PRIMARY KEY (host, direction);
 ALTER TABLE ONLY poststelle.host_failures
-    ADD CONSTRAINT host_failures_pkey PRIMARY KEY (host, account_id);
+    ADD CONSTRAINT host_failures_pkey PRIMARY KEY (host, direction, account_id);
 ALTER TABLE ONLY poststelle.kysely_migration_lock
     ADD CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.kysely_migration
@@ -857,12 +969,23 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.send_budgets
+    ADD CONSTRAINT send_budgets_account_id_key UNIQUE (account_id);
+ALTER TABLE ONLY poststelle.send_budgets
+    ADD CONSTRAINT send_budgets_oauth_client_id_key UNIQUE (oauth_client_id);
+ALTER TABLE ONLY poststelle.send_budgets
+    ADD CONSTRAINT send_budgets_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.send_presets
+    ADD CONSTRAINT send_presets_pkey PRIMARY KEY (provider);
+ALTER TABLE ONLY poststelle.slow_destinations
+    ADD CONSTRAINT slow_destinations_pkey PRIMARY KEY (account_id, domain);
 ALTER TABLE ONLY poststelle.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX accounts_email ON poststelle.accounts USING btree (lower(email));
 CREATE INDEX accounts_oauth_client ON poststelle.accounts USING btree (oauth_client_id);
 CREATE UNIQUE INDEX accounts_one_default ON poststelle.accounts USING btree (is_default) WHERE is_default;
 CREATE INDEX accounts_pop3_host ON poststelle.accounts USING btree (lower(pop3_host), pop3_port);
+CREATE INDEX accounts_smtp_host ON poststelle.accounts USING btree (lower(smtp_host), smtp_port);
 CREATE INDEX attachments_blob ON poststelle.attachments USING btree (blob_id);
 CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btree (outbound_message_id) WHERE (outbound_message_id IS NOT NULL);
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
@@ -933,6 +1056,12 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.send_budgets
+    ADD CONSTRAINT send_budgets_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.send_budgets
+    ADD CONSTRAINT send_budgets_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.slow_destinations
+    ADD CONSTRAINT slow_destinations_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 GRANT USAGE ON SCHEMA poststelle TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.account_id(account text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.ack_inbound(id bigint) FROM PUBLIC;
@@ -941,6 +1070,7 @@ REVOKE ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer)
 GRANT ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.check_address(field text, address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) TO poststelle_app;
@@ -948,6 +1078,10 @@ REVOKE ALL ON FUNCTION poststelle.is_switched_off(lane text, receive boolean, se
 REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.send_rate(account_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.send_rate(account_id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.switch_lanes() FROM PUBLIC;

@@ -55,8 +55,9 @@ export function statusJson(verdict: string, accounts: readonly AccountStatus[], 
       flags: flags.map(({ flag, direction, since, evidence }) => ({ flag, direction, since, evidence })),
       waiting: { count: waiting.count, oldest_at: waiting.oldestAt },
     })),
-    hosts: hosts.map(({ host, kind, openedAt, openUntil, accounts: waiting, flag, evidence }) => ({
+    hosts: hosts.map(({ host, direction, kind, openedAt, openUntil, accounts: waiting, flag, evidence }) => ({
       host,
+      direction,
       kind,
       since: openedAt,
       next_probe_at: openUntil,

@@ -11,6 +11,8 @@ export type LaneKind = Direction | 'token' | 'parse'
 export type HealthState = 'new' | 'ok' | 'failing' | 'blocked'
 export type LedgerState = 'listed' | 'stored' | 'skipped' | 'quarantined' | 'vanished' | 'delete_intent' | 'deleted'
 export type GuardState = 'paused' | 'adopt' | 'reimport'
+/** Why a send lane rests: its messages per minute, its recipients per day, a server that asked for a pause, the breaker of its host. */
+export type RestReason = 'rate' | 'day' | 'pause' | 'host'
 export type HostTrouble = 'login' | 'network'
 export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
 export type OutboundState =
@@ -65,6 +67,9 @@ export interface Tables {
     client_secret_sealed: string | null
     created_at: Now
     updated_at: Now
+    licences: number | null
+    recipients_per_day: number | null
+    messages_per_minute: number | null
   }
   accounts: {
     id: Generated<number>
@@ -89,6 +94,10 @@ export interface Tables {
     uncertain_policy: Generated<UncertainPolicy>
     created_at: Now
     updated_at: Now
+    max_connections: number | null
+    messages_per_minute: number | null
+    recipients_per_day: number | null
+    recipients_per_message: number | null
   }
   grants: {
     account_id: number
@@ -111,6 +120,8 @@ export interface Tables {
     lease_worker: number | null
     woken_at: MaybeDate
     switched_off: Generated<boolean>
+    rests_until: MaybeDate
+    rests_for: RestReason | null
     ready_at: GeneratedAlways<Date | null>
   }
   maildrops: {
@@ -222,9 +233,10 @@ export interface Tables {
     outbound_message_id: number | null
     outbound_ordinal: number | null
   }
-  host_failures: { host: string; account_id: number; kind: HostTrouble; at: Date }
+  host_failures: { host: string; direction: Direction; account_id: number; kind: HostTrouble; at: Date }
   host_breakers: {
     host: string
+    direction: Direction
     kind: HostTrouble
     opened_at: Date
     open_until: Date
@@ -233,6 +245,35 @@ export interface Tables {
     flag: string
     evidence: string
   }
+  send_presets: {
+    provider: Provider
+    max_connections: number
+    messages_per_minute: number
+    recipients_per_day: number
+    recipients_per_message: number
+  }
+  send_budgets: {
+    id: Generated<number>
+    account_id: number | null
+    oauth_client_id: number | null
+    messages_by_second: Generated<Record<string, number>>
+    recipients_by_hour: Generated<Record<string, number>>
+    learned_connections: number | null
+    connections_learned_at: MaybeDate
+    learned_messages_per_minute: number | null
+    messages_per_minute_learned_at: MaybeDate
+    learned_recipients_per_day: number | null
+    recipients_per_day_learned_at: MaybeDate
+    learned_recipients_per_message: number | null
+    recipients_per_message_learned_at: MaybeDate
+    paused_until: MaybeDate
+    pause_flag: string | null
+    pause_evidence: string | null
+    pauses: Generated<number>
+    idle_until: MaybeDate
+    idle_worker: number | null
+  }
+  slow_destinations: { account_id: number; domain: string; failures: number; until: MaybeDate }
   outbound_messages: {
     id: Generated<number>
     account_id: number

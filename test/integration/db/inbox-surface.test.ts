@@ -17,7 +17,15 @@ const VIEWS = [
   'outbox',
   'outbox_recipients',
 ]
-const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'raw_message', 'submit_message']
+const FUNCTIONS = [
+  'ack_inbound',
+  'attachment',
+  'inbox_since',
+  'raw_message',
+  'send_paused_until',
+  'send_rate',
+  'submit_message',
+]
 
 describe('received mail for an application', () => {
   let house: TestHouse
