@@ -100,7 +100,7 @@ create function poststelle.send_paused_until(account_id bigint) returns timestam
   language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select max(b.paused_until) from poststelle.accounts a
     join poststelle.send_budgets b on b.account_id = a.id or b.oauth_client_id = a.oauth_client_id
-  where a.id = send_paused_until.account_id and b.paused_until > now()
+  where a.id = send_paused_until.account_id and b.paused_until > now() and b.paused_until <= now() + interval '61 minutes'
 $$;
 
 revoke all on function poststelle.grown_rate(double precision, timestamptz), poststelle.send_rate(bigint),

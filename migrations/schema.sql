@@ -223,7 +223,7 @@ CREATE FUNCTION poststelle.send_paused_until(account_id bigint) RETURNS timestam
     AS $$
   select max(b.paused_until) from poststelle.accounts a
     join poststelle.send_budgets b on b.account_id = a.id or b.oauth_client_id = a.oauth_client_id
-  where a.id = send_paused_until.account_id and b.paused_until > now()
+  where a.id = send_paused_until.account_id and b.paused_until > now() and b.paused_until <= now() + interval '61 minutes'
 $$;
 CREATE FUNCTION poststelle.send_rate(account_id bigint) RETURNS double precision
     LANGUAGE sql STABLE SECURITY DEFINER

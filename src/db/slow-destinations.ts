@@ -14,7 +14,8 @@ export interface SlowDestination {
 /** By domain, in lower case: until when what goes only there waits. */
 export async function loadSlowDestinations(db: DbOrTx, accountId: number, now: Date): Promise<Map<string, Date>> {
   const { rows } = await sql<{ domain: string; until: Date }>`
-    select domain, until from poststelle.slow_destinations where account_id = ${accountId} and until > ${now}`.execute(
+    select domain, until from poststelle.slow_destinations
+    where account_id = ${accountId} and until > ${now} and until <= ${now}::timestamptz + interval '61 minutes'`.execute(
     db,
   )
   return new Map(rows.map(({ domain, until }) => [domain, until]))

@@ -4,7 +4,7 @@
 import { HOUR_MS, later, SECOND_MS } from '../base/clock.ts'
 import type { SendBudget, SendBudgets } from '../db/budgets.ts'
 import type { RestReason } from '../db/schema.ts'
-import { limitsNow } from './limits.ts'
+import { limitsNow, pausedUntil } from './limits.ts'
 import { added, downTo, sumOf, takenBack, type Window } from './tally.ts'
 
 export const LAST_MINUTE: Window = { slotMs: SECOND_MS, slots: 60 }
@@ -58,9 +58,10 @@ export function grant(budgets: SendBudgets, { wanted, workerId, now }: Request):
   const recipients = left(account)
   const external = client ? left(client) : Infinity
   const dayRest = pick('earliest', owners, (budget) => restOfDay(budget, now))
-  const paused = pick('latest', owners, ({ pause }) =>
-    pause && pause.until > now ? { until: pause.until, for: 'pause' } : null,
-  )
+  const paused = pick('latest', owners, (budget) => {
+    const until = pausedUntil(budget, now)
+    return until && { until, for: 'pause' }
+  })
   // a message has one recipient at least, and mostly an external one
   const byDay = recipients === 0 || external === 0 ? 0 : Math.min(wanted, recipients)
   const messages = paused ? 0 : Math.min(byDay, ...owners.map((budget) => allowed(budget, now)))
@@ -99,7 +100,7 @@ export function fitting(given: Grant, messages: readonly Omit<Counts, 'messages'
 /** Whether its pace is limited at all: then it has to be locked before it is asked. */
 export function isLimited(budget: SendBudget, now: Date): boolean {
   const { messagesPerMinute, recipientsPerDay } = limitsNow(budget, now)
-  return Math.min(messagesPerMinute, recipientsPerDay) < Infinity || (budget.pause !== null && budget.pause.until > now)
+  return Math.min(messagesPerMinute, recipientsPerDay) < Infinity || pausedUntil(budget, now) !== null
 }
 
 /** What one quarter of a minute admits. */

@@ -1,7 +1,7 @@
 // The limits now in force for a mailbox or an app registration: as configured, or lower where a server said so; what was learned
 // rises again by itself. Pure. Infinity stands for no limit.
 
-import { DAY_MS, MINUTE_MS } from '../base/clock.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../base/clock.ts'
 import type { LearnedLimit, SendBudget } from '../db/budgets.ts'
 
 export interface Limits {
@@ -69,4 +69,13 @@ export function limitsNow(budget: Pick<SendBudget, 'settings' | 'learned'>, now:
     recipientsPerDay: lower('recipientsPerDay'),
     recipientsPerMessage: lower('recipientsPerMessage'),
   }
+}
+
+/** No pause is longer: then the server is asked again. */
+export const LONGEST_PAUSE_MS = HOUR_MS
+
+/** null: not paused. One that is longer than any was begun by a clock that was wrong. */
+export function pausedUntil({ pause }: Pick<SendBudget, 'pause'>, now: Date): Date | null {
+  const leftMs = pause ? pause.until.getTime() - now.getTime() : 0
+  return pause && leftMs > 0 && leftMs <= LONGEST_PAUSE_MS + MINUTE_MS ? pause.until : null
 }

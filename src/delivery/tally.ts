@@ -13,15 +13,17 @@ const slotOf = (at: Date, { slotMs }: Window): number => Math.floor(at.getTime()
 /** A slot counts until its last moment has left the window: never too little, by up to a slot too much. */
 const oldest = (now: Date, window: Window): number => slotOf(now, window) - window.slots
 
+/** What stands further ahead than one window was written by a clock that was wrong: it may not hold up mail until its time comes. */
+const counts = (slot: string, window: Window, now: Date): boolean =>
+  Number(slot) >= oldest(now, window) && Number(slot) <= slotOf(now, window) + window.slots
+
 export function sumOf(tally: Tally, window: Window, now: Date): number {
-  const first = oldest(now, window)
-  return Object.entries(tally).reduce((sum, [slot, n]) => (Number(slot) >= first ? sum + n : sum), 0)
+  return Object.entries(tally).reduce((sum, [slot, n]) => (counts(slot, window, now) ? sum + n : sum), 0)
 }
 
 /** What has left the window is forgotten. */
 export function added(tally: Tally, window: Window, now: Date, n: number): Tally {
-  const first = oldest(now, window)
-  const kept = Object.fromEntries(Object.entries(tally).filter(([slot]) => Number(slot) >= first))
+  const kept = Object.fromEntries(Object.entries(tally).filter(([slot]) => counts(slot, window, now)))
   const slot = String(slotOf(now, window))
   return n === 0 ? kept : { ...kept, [slot]: (kept[slot] ?? 0) + n }
 }
@@ -43,14 +45,12 @@ export function takenBack(tally: Tally, n: number): Tally {
 export function downTo(tally: Tally, window: Window, now: Date, most: number): Date {
   let sum = sumOf(tally, window, now)
   if (sum <= most) return now
-  const first = oldest(now, window)
   const oldestFirst = Object.entries(tally)
-    .map(([slot, n]) => [Number(slot), n] as const)
-    .filter(([slot]) => slot >= first)
-    .toSorted(([a], [b]) => a - b)
+    .filter(([slot]) => counts(slot, window, now))
+    .toSorted(([a], [b]) => Number(a) - Number(b))
   for (const [slot, n] of oldestFirst) {
     sum -= n
-    if (sum <= most) return new Date((slot + window.slots + 1) * window.slotMs)
+    if (sum <= most) return new Date((Number(slot) + window.slots + 1) * window.slotMs)
   }
   return now
 }

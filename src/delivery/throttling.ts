@@ -1,11 +1,11 @@
 // What a refusal that asks us to slow down teaches the governor: fewer connections, fewer messages, a pause. Pure.
 
 import { exponential } from '../base/backoff.ts'
-import { HOUR_MS, later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
+import { later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
 import type { Failure } from '../base/failure.ts'
 import type { LearnedLimit, SendBudget } from '../db/budgets.ts'
 import { LAST_DAY, LAST_MINUTE } from './governor.ts'
-import { configuredLimits, limitsNow } from './limits.ts'
+import { configuredLimits, limitsNow, LONGEST_PAUSE_MS, pausedUntil } from './limits.ts'
 import { sumOf } from './tally.ts'
 
 const CONNECTIONS = new Set(['smtp_concurrency_limited'])
@@ -22,8 +22,8 @@ const SENSIBLE_CONNECTIONS = 5
 const SENSIBLE_RECIPIENTS = 100
 const RATE_PAUSE_MS = MINUTE_MS
 const CONNECTION_PAUSE_MS = 30 * SECOND_MS
-const LONGEST_PAUSE_MS = 15 * MINUTE_MS
-const QUOTA_PAUSE_MS = HOUR_MS
+const LONGEST_DOUBLED_MS = 15 * MINUTE_MS
+const QUOTA_PAUSE_MS = LONGEST_PAUSE_MS
 /** A pause that begins later than that after the one before is a first one again. */
 const QUIET_MS = 15 * MINUTE_MS
 /** The connections of one lane are refused in one breath: that teaches one thing. */
@@ -57,7 +57,7 @@ export function learn(
   }
   if (!isThrottling(failure)) return undefined
   // what was under way when the pause began is refused for the same reason
-  if (before.pause && before.pause.until > now) return pause(before, failure, now, 0)
+  if (pausedUntil(before, now)) return pause(before, failure, now, 0)
   if (CONNECTIONS.has(flag)) {
     if (sameBreath(before.learned.connections, now)) return { budget: before, pausedUntil: null }
     const connections = Math.min(limits.connections, SENSIBLE_CONNECTIONS)
@@ -90,14 +90,14 @@ const withLearned = (budget: SendBudget, name: keyof SendBudget['learned'], valu
 
 /** For as long as the server asks, but no longer than an hour: after that it is asked again. One that is under way is not cut short. */
 function pause(before: SendBudget, { flag, evidence, verdict }: Failure, now: Date, firstMs: number): Lesson {
-  const underWay = before.pause !== null && before.pause.until > now
-  const repeated = before.pause !== null && now.getTime() - before.pause.until.getTime() < QUIET_MS
+  const underWay = pausedUntil(before, now)
+  const repeated = before.pause !== null && Math.abs(now.getTime() - before.pause.until.getTime()) < QUIET_MS
   const pauses = underWay ? before.pauses : repeated ? before.pauses + 1 : 1
   const ms = Math.min(
-    HOUR_MS,
-    Math.max(verdict.retryAfterMs ?? 0, exponential(pauses, firstMs, Math.max(firstMs, LONGEST_PAUSE_MS))),
+    LONGEST_PAUSE_MS,
+    Math.max(verdict.retryAfterMs ?? 0, exponential(pauses, firstMs, Math.max(firstMs, LONGEST_DOUBLED_MS))),
   )
   const until = later(now, ms)
-  if (before.pause && before.pause.until >= until) return { budget: before, pausedUntil: before.pause.until }
+  if (underWay && underWay >= until) return { budget: before, pausedUntil: underWay }
   return { budget: { ...before, pauses, pause: { until, flag, evidence } }, pausedUntil: until }
 }

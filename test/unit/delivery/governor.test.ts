@@ -117,6 +117,11 @@ describe('a pause', () => {
   })
 })
 
+test('a pause that a clock began which was a day ahead is none', () => {
+  const pause = { until: later(NOW, 24 * HOUR_MS), flag: 'smtp_rate_limited', evidence: '451' }
+  expect(ask(budgets(budget({}, { pause })), 1)).toMatchObject({ messages: 1, rest: null })
+})
+
 describe('connections', () => {
   const idle = { until: later(NOW, MINUTE_MS), workerId: 2 }
 

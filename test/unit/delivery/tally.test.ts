@@ -55,6 +55,14 @@ test('the moment at which there is room again is the first one at which there is
   expect(downTo(tally, WINDOW, at(25), 6)).toEqual(at(25))
 })
 
+test('what a clock wrote that was a day ahead holds nothing up', () => {
+  const ahead = of([86_400, 5])
+  expect(sumOf(ahead, WINDOW, at(0))).toBe(0)
+  expect(sumOf(added(ahead, WINDOW, at(0), 2), WINDOW, at(0))).toBe(2)
+  // but two machines need not agree on the second
+  expect(sumOf(of([3, 5]), WINDOW, at(0))).toBe(5)
+})
+
 test('what is taken back is taken from the newest, and never below nothing', () => {
   const tally = of([0, 2], [10, 3])
   expect(sumOf(takenBack(tally, 4), WINDOW, at(10))).toBe(1)
