@@ -32,7 +32,7 @@ export interface Settlement {
 
 /**
  * The point of no return, committed before the final dots may leave. Returns the ids that may go; of the others somebody has withdrawn
- * the attempt. Throws LeaseLost: then none may.
+ * the attempt, or is about to: whoever keeps his transaction open must not keep the lane waiting. Throws LeaseLost: then none may.
  */
 export async function markHandingOver(
   database: Database,
@@ -46,10 +46,14 @@ export async function markHandingOver(
     with held as (
       select from poststelle.lanes l where l.account_id = ${lease.accountId}::bigint and l.lane = ${lease.lane}::text
         and l.lease_token = ${lease.token}::uuid and l.lease_until > now()
+    ), going as (
+      select a.message_id, a.number from poststelle.delivery_attempts a
+        join unnest(${messages.map((m) => m.id)}::bigint[], ${messages.map((m) => m.attempt)}::int[]) u (id, number)
+          on a.message_id = u.id and a.number = u.number
+      where a.finished_at is null and exists (select from held) order by a.message_id for update of a skip locked
     ), marked as (
       update poststelle.delivery_attempts a set phase = 'handing_over'
-      from unnest(${messages.map((m) => m.id)}::bigint[], ${messages.map((m) => m.attempt)}::int[]) u (id, number)
-      where a.message_id = u.id and a.number = u.number and a.finished_at is null and exists (select from held)
+      from going g where a.message_id = g.message_id and a.number = g.number
       returning a.message_id
     )
     select exists (select from held) as held, array(select message_id from marked) as ids`,
@@ -67,7 +71,9 @@ export async function settleAttempts(
   database: Database,
   settled: readonly { readonly message: ClaimedMessage; readonly settlement: Settlement }[],
 ): Promise<Set<number>> {
-  const items = settled.map(({ message, settlement: s }) => ({
+  // by id: whoever changes several messages locks them in that order
+  const inOrder = settled.toSorted((a, b) => a.message.id - b.message.id)
+  const items = inOrder.map(({ message, settlement: s }) => ({
     id: message.id,
     attempt: message.attempt,
     state: s.state,
@@ -106,6 +112,7 @@ export async function settleAttempts(
       from item i
       where a.message_id = i.id and a.number = i.attempt and (a.finished_at is null or (a.outcome = 'uncertain'
         and not exists (select from poststelle.delivery_attempts later where later.message_id = i.id and later.number > i.attempt)))
+        and exists (select from poststelle.outbound_messages m where m.id = i.id and m.state in ('sending', 'uncertain'))
       returning a.message_id
     ), recipient as (
       update poststelle.outbound_recipients r

@@ -77,6 +77,16 @@ export async function loadHostBreaker(db: DbOrTx, { host, direction }: HostSide)
   return found
 }
 
+/** Whether the host's breaker is there, or the account failed at it lately. */
+export async function hasHostTrouble(db: DbOrTx, { host, direction }: HostSide, accountId: number): Promise<boolean> {
+  const { rows } = await sql<{ trouble: boolean }>`
+    select exists (select from poststelle.host_breakers where host = ${host} and direction = ${direction})
+      or exists (select from poststelle.host_failures where account_id = ${accountId} and direction = ${direction}) as trouble`.execute(
+    db,
+  )
+  return rows[0]?.trouble ?? false
+}
+
 /** Open breakers, the oldest first, with the number of accounts that wait for each host. */
 export async function listHostBreakers(db: DbOrTx): Promise<(HostBreaker & { readonly accounts: number })[]> {
   const { rows } = await sql<HostSide & { n: number }>`

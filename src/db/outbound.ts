@@ -33,7 +33,7 @@ export const WAITING = ['scheduled', 'queued', 'deferred', 'uncertain'] satisfie
 
 /**
  * Whoever holds the lane's lease knows that messages still marked as sending belong to a worker that is gone: those whose
- * final dot may have left become uncertain, the others wait again.
+ * final dot may have left become uncertain, the others wait again. One that somebody is just withdrawing is left to him.
  */
 export async function recoverOrphans(
   db: Db,
@@ -44,10 +44,9 @@ export async function recoverOrphans(
     await holdLease(tx, lease)
     const orphans = await sql<{ uncertain: boolean }>`
       with orphan as (
-        select m.id, coalesce(a.phase = 'handing_over', false) as uncertain, a.number, ${endedUncertain(sql`m.id`)} as was_uncertain
-        from poststelle.outbound_messages m
-          left join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
-        where m.account_id = ${lease.accountId} and m.state = 'sending' for update of m
+        select m.id, a.phase = 'handing_over' as uncertain, a.number, ${endedUncertain(sql`m.id`)} as was_uncertain
+        from poststelle.outbound_messages m join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
+        where m.account_id = ${lease.accountId} and m.state = 'sending' order by m.id for update of a skip locked
       ), attempt as (
         update poststelle.delivery_attempts a
         set finished_at = now(), outcome = case when o.uncertain then 'uncertain' else 'returned' end,
@@ -76,25 +75,24 @@ const endedUncertain = (id: RawBuilder<unknown>) => sql<boolean>`
 /** Domains whose mail waits, and until when; in lower case. */
 export type SlowDomains = ReadonlyMap<string, Date>
 
-/**
- * Claims due messages, most urgent first, and opens an attempt for each. What goes to slow domains only is put off until one of them
- * may be tried: `putOff` counts those, and there may be more behind them. Inside a transaction that holds the lease.
- */
-export async function claimMessages(
-  tx: Tx,
-  lease: Lease,
-  limit: number,
-  slow: SlowDomains = new Map(),
-): Promise<{ claimed: ClaimedMessage[]; putOff: number }> {
-  await expireMessages(tx, lease.accountId)
-  const due = await dueMessages(tx, lease.accountId, limit)
-  const putOff = slow.size > 0 ? await putOffSlow(tx, due, slow) : new Set<number>()
-  const ids = due.filter((id) => !putOff.has(id))
-  return { claimed: ids.length > 0 ? await openAttempts(tx, ids) : [], putOff: putOff.size }
+/** For each message, in this order, the addresses it is still to be offered to. */
+export async function recipientsLeft(tx: Tx, ids: readonly number[]): Promise<string[][]> {
+  const rows = await tx
+    .selectFrom('outbound_recipients')
+    .select(['message_id', 'address'])
+    .where('message_id', 'in', [...ids])
+    .where('state', 'in', ['pending', 'deferred'])
+    .orderBy('ordinal')
+    .execute()
+  const byMessage = Map.groupBy(rows, (row) => row.message_id)
+  return ids.map((id) => (byMessage.get(id) ?? []).map(({ address }) => address))
 }
 
-/** In each priority the earliest ones: what is not due yet is not looked at, however much there is of it. */
-async function dueMessages(tx: Tx, accountId: number, limit: number): Promise<number[]> {
+/**
+ * Ids of due messages, most urgent first, locked. In each priority the earliest ones: what is not due yet is not looked at, however
+ * much there is of it.
+ */
+export async function dueMessages(tx: Tx, accountId: number, limit: number): Promise<number[]> {
   const waiting = sql`account_id = ${accountId} and state in ('scheduled', 'queued', 'deferred', 'uncertain')
     and next_attempt_at is not null`
   const { rows } = await sql<{ id: number }>`
@@ -111,7 +109,8 @@ async function dueMessages(tx: Tx, accountId: number, limit: number): Promise<nu
   return rows.map((row) => row.id)
 }
 
-async function putOffSlow(tx: Tx, due: readonly number[], slow: SlowDomains): Promise<Set<number>> {
+/** What goes to slow domains only waits until one of them may be tried. Returns the ids of those. */
+export async function putOffSlow(tx: Tx, due: readonly number[], slow: SlowDomains): Promise<Set<number>> {
   const { rows } = await sql<{ id: number }>`
     with waits as (
       select r.message_id, min(s.until) as until
@@ -126,7 +125,8 @@ async function putOffSlow(tx: Tx, due: readonly number[], slow: SlowDomains): Pr
   return new Set(rows.map((row) => row.id))
 }
 
-async function openAttempts(tx: Tx, ids: readonly number[]): Promise<ClaimedMessage[]> {
+/** Claims these messages: each is sending, and has a new attempt. */
+export async function openAttempts(tx: Tx, ids: readonly number[]): Promise<ClaimedMessage[]> {
   const { rows } = await sql<{
     id: number
     attempt: number
@@ -178,7 +178,7 @@ async function openAttempts(tx: Tx, ids: readonly number[]): Promise<ClaimedMess
 }
 
 /** Only what its recipients' servers have deferred: mail that waited for its account is tried, however late. */
-async function expireMessages(tx: Tx, accountId: number): Promise<void> {
+export async function expireMessages(tx: Tx, accountId: number): Promise<void> {
   await sql`
     update poststelle.outbound_messages m
     set finished_at = now(), next_attempt_at = null, state = case when exists (select from poststelle.outbound_recipients r

@@ -5,12 +5,15 @@ import type { CredentialContext } from '../credentials/refresh.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { loadGrant } from '../db/grants.ts'
+import type { HostSlots } from '../net/host-slots.ts'
 import { Submission } from '../smtp/submission.ts'
 import type { KeptConnections } from './kept-connections.ts'
 
 export interface SendContext extends CredentialContext {
   readonly database: Database
   readonly keptConnections: KeptConnections
+  /** Of a process that drains many lanes at once. */
+  readonly sendSlots?: HostSlots
 }
 
 /** Throws Failure. */

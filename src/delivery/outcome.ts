@@ -47,6 +47,10 @@ const CONCERN_WAIT_MS = HOUR_MS
 /** Up to here nothing of the message has been said: a lost connection is not its fault. */
 const STEPS_BEFORE_MESSAGE = ['dns', 'egress', 'connect', 'greeting', 'ehlo', 'starttls', 'tls', 'auth']
 
+/** Addresses that the message is still to be offered to. */
+export const openRecipients = (message: ClaimedMessage): string[] =>
+  message.recipients.filter(({ state }) => state === 'pending' || state === 'deferred').map(({ address }) => address)
+
 /** A fault of account, tenant, app, server or network is never charged to the message. */
 export function isLaneFault(failure: Failure): boolean {
   if (failure.stage === 'token') return true

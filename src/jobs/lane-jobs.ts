@@ -53,13 +53,18 @@ const pollMaildropJob: LaneJobKind = {
   },
 }
 
+const DRAINS_AT_ONCE = 16
+/** Of these, turns with one host. */
+export const SENDS_PER_HOST = 12
+
 const drainOutbox: LaneJobKind = {
   queue: 'outbox-drain',
   lane: 'send',
-  concurrency: 16,
+  concurrency: DRAINS_AT_ONCE,
   deadlineMs: 15 * MINUTE_MS,
   run: async (ctx, lease, signal) => {
-    const { attempted, failure } = await drainLane(ctx, lease, signal)
+    const { attempted, failure, waitsForHost } = await drainLane(ctx, lease, signal)
+    if (waitsForHost) return 'waits for its host'
     return failure ? failure.flag : `attempted ${attempted}`
   },
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
 import { KeptConnections } from '../delivery/kept-connections.ts'
-import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
+import { LANE_JOBS, POLLS_PER_HOST, SENDS_PER_HOST } from '../jobs/lane-jobs.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import { ParsePool } from '../message/parse-pool.ts'
 import type { Net } from '../net/net.ts'
@@ -65,6 +65,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     log: o.log,
     workerId: session.workerId,
     hostSlots: new HostSlots(POLLS_PER_HOST),
+    sendSlots: new HostSlots(SENDS_PER_HOST),
     parsePool,
     keptConnections,
   }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Stopping } from '../../src/base/failure.ts'
 import { submitMessage } from '../../src/db/outbound.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -192,7 +193,7 @@ test('what a stopped service had claimed waits on in its old place', async () =>
   const stop = new AbortController()
   const { seen } = await open({
     answer: (line) => {
-      if (line === '.' && seen.messages.length === 10) stop.abort()
+      if (line === '.' && seen.messages.length === 10) stop.abort(new Stopping('the service is stopping'))
       return undefined
     },
   })

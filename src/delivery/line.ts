@@ -1,0 +1,130 @@
+// One connection as a turn uses it: an attempt for one message after the other, each of them over a session that lives.
+// Point of no return: the final dot, committed as 'handing_over' before it leaves.
+
+import { Failure, isStopping } from '../base/failure.ts'
+import type { Account, MailHost } from '../db/accounts.ts'
+import type { ClaimedMessage } from '../db/outbound.ts'
+import { readOutboundBody } from '../db/outbound-bodies.ts'
+import { AddressError } from '../smtp/envelope.ts'
+import { UncertainOutcome, type Submission } from '../smtp/submission.ts'
+import { connect, type SendContext } from './connect.ts'
+import type { Journal } from './journal.ts'
+import { openRecipients, type AttemptResult } from './outcome.ts'
+
+export interface Ready {
+  readonly message: ClaimedMessage
+  /** The whole body, where it is small. */
+  readonly body: Buffer | undefined
+}
+
+/** Somebody has cancelled or held the message while its bytes were on their way; the dot has not left. */
+class Withdrawn extends Error {}
+
+export interface LineOptions {
+  readonly ctx: SendContext
+  readonly account: Account
+  readonly host: MailHost
+  readonly signal: AbortSignal
+  readonly journal: Journal
+  /** A session of the turn before. */
+  readonly submission: Submission | undefined
+}
+
+export class Line {
+  /** The settlement of the message before: awaited before the next point of no return, and by whoever ends the line. */
+  settled: Promise<void> = Promise.resolve()
+  readonly #o: LineOptions
+  #submission: Submission | undefined
+  /** Dialogue of a session that is gone. */
+  #lastWords = ''
+
+  constructor(options: LineOptions) {
+    this.#o = options
+    this.#submission = options.submission
+    this.#submission?.obey(options.signal)
+  }
+
+  get usable(): boolean {
+    return this.#submission?.usable ?? false
+  }
+
+  get transcript(): string {
+    return this.#submission?.transcript.join('\n') ?? this.#lastWords
+  }
+
+  /** Throws Failure. */
+  async open(): Promise<Submission> {
+    const { ctx, account, host, signal } = this.#o
+    this.#submission ??= await connect(ctx, account, host, signal)
+    return this.#submission
+  }
+
+  close(): void {
+    this.#lastWords = this.transcript
+    this.#submission?.close()
+    this.#submission = undefined
+  }
+
+  /** The session is somebody else's from here on. */
+  give(): Submission | undefined {
+    const submission = this.#submission
+    this.#submission = undefined
+    return submission
+  }
+
+  /** `most`: recipients in one transaction. Throws only what is our own fault. */
+  async attempt(next: Ready, most: number): Promise<AttemptResult | { readonly kind: 'withdrawn' }> {
+    const { signal } = this.#o
+    try {
+      const submission = await this.open()
+      try {
+        return await this.#send(next, submission, most)
+      } catch (error) {
+        // it was closed while it lay idle: nothing was said of this message yet
+        if (!(error instanceof Failure) || !submission.endedWhileIdle || signal.aborted) throw error
+        this.close()
+        return await this.#send(next, await this.open(), most)
+      }
+    } catch (error) {
+      if (error instanceof Withdrawn) return { kind: 'withdrawn' }
+      if (error instanceof UncertainOutcome) return { kind: 'unknown', step: error.phase, evidence: error.message }
+      if (error instanceof Failure) {
+        const brokenOff = isStopping(signal) && ['network', 'service'].includes(error.verdict.scope)
+        return brokenOff ? { kind: 'interrupted' } : { kind: 'refused', failure: error }
+      }
+      if (error instanceof AddressError) return { kind: 'refused', failure: malformed(error) }
+      throw error
+    }
+  }
+
+  async #send({ message, body }: Ready, submission: Submission, most: number): Promise<AttemptResult> {
+    const { ctx, journal } = this.#o
+    const open = openRecipients(message)
+    const recipients = open.slice(0, most)
+    const handed = await submission.send(
+      { from: message.envelopeFrom, recipients },
+      readOutboundBody(ctx.db, message, body),
+      {
+        sizeBytes: message.sizeBytes,
+        beforeFinalDot: async () => {
+          await this.settled
+          if (!(await journal.mayHandOver(message))) throw new Withdrawn()
+        },
+      },
+    )
+    return {
+      kind: 'replied',
+      reply: handed.reply,
+      recipients: handed.recipients,
+      more: open.length > recipients.length,
+    }
+  }
+}
+
+/** An address that SMTP cannot carry: no other server would take the message either. */
+const malformed = (error: AddressError): Failure =>
+  new Failure(
+    { flag: 'message_malformed', scope: 'message', persistence: 'permanent', blocks: [] },
+    { stage: 'smtp', step: 'envelope', evidence: error.message },
+    { cause: error },
+  )
