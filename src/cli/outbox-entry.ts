@@ -33,8 +33,8 @@ export const entryJson = (entry: OutboxEntry): object => ({
 })
 
 export const HEAD: Readonly<Record<Language, readonly string[]>> = {
-  de: ['NR.', 'ALTER', 'KONTO', 'AN', 'BETREFF', 'ZUSTAND', 'GEHT', 'LETZTE ANTWORT'],
-  en: ['ID', 'AGE', 'ACCOUNT', 'TO', 'SUBJECT', 'STATE', 'GOES', 'LAST REPLY'],
+  de: ['NR.', 'ALTER', 'KONTO', 'AN', 'ZUSTAND', 'GEHT', 'BETREFF'],
+  en: ['ID', 'AGE', 'ACCOUNT', 'TO', 'STATE', 'GOES', 'SUBJECT'],
 }
 
 export function entryRow(entry: OutboxEntry, language: Language, now: Date): string[] {
@@ -43,12 +43,15 @@ export function entryRow(entry: OutboxEntry, language: Language, now: Date): str
     age(entry.createdAt, now),
     printableLine(entry.account, 24),
     recipientText(entry, 24),
-    printableLine(entry.subject ?? (language === 'de' ? '(ohne Betreff)' : '(no subject)'), 28),
     stateWords(entry.state, entry.holdReason, language),
     etaWords(entry.eta, now, language),
-    printableLine(entry.lastReply ?? '', 500),
+    printableLine(entry.subject ?? (language === 'de' ? '(ohne Betreff)' : '(no subject)'), 200),
   ]
 }
+
+/** The last reply, on a line of its own: it is why a message is not where it should be. Empty where it is, or nobody has answered. */
+export const replyLine = ({ state, lastReply }: OutboxEntry, width: number): string =>
+  lastReply === null || lastReply === '' || state === 'sent' ? '' : `   └ ${printableLine(lastReply, width - 5)}\n`
 
 /** "kunde@example.org (+2)" */
 export function recipientText({ recipient, recipientCount }: OutboxEntry, limit: number): string {

@@ -7,10 +7,11 @@ import { positive } from './inbox-options.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { addOutboxChangeCommands } from './outbox-change.ts'
-import { entryJson, entryRow, HEAD } from './outbox-entry.ts'
+import { entryJson, entryRow, HEAD, replyLine } from './outbox-entry.ts'
 import { addOutboxFilterOptions, isNarrow, outboxFilter, type OutboxFilterOptions } from './outbox-options.ts'
 import { addOutboxShowCommand } from './outbox-show.ts'
 import { stateWords } from './outbox-words.ts'
+import { printableLine } from './printable.ts'
 import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
 
 const LIMIT = 50
@@ -62,11 +63,20 @@ function listText(
   { language, now, ctx }: { language: Language; now: Date; ctx: CommandContext },
 ): string {
   const header = counts.map(({ state, holdReason, count }) => `${stateWords(state, holdReason, language)} ${count}`)
-  const rows = shown.map((entry) => entryRow(entry, language, now))
+  const width = Math.max(ctx.terminal.columns, 80)
+  const rows = endsInView([HEAD[language], ...shown.map((entry) => entryRow(entry, language, now))], width)
+  const [head = '', ...lines] = table(rows, width).split(/(?<=\n)/)
+  const body = shown.map((entry, i) => (lines[i] ?? '') + replyLine(entry, width)).join('')
   const more = language === 'de' ? 'ältere' : 'older ones'
-  return `${header.join(' · ')}\n\n${table([HEAD[language], ...rows], Math.max(ctx.terminal.columns, 80))}${
-    next === null ? '' : `${more}: --after ${next}\n`
-  }`
+  return `${header.join(' · ')}\n\n${head}${body}${next === null ? '' : `${more}: --after ${next}\n`}`
+}
+
+/** What is cut at the right side ends with "…". */
+function endsInView(rows: readonly (readonly string[])[], width: number): string[][] {
+  const last = (rows[0]?.length ?? 1) - 1
+  const before = Array.from({ length: last }, (_, i) => 2 + Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  const left = width - before.reduce((sum, cells) => sum + cells, 0)
+  return rows.map((row) => [...row.slice(0, last), printableLine(row[last] ?? '', Math.max(8, left))])
 }
 
 function emptyText(narrowed: boolean, language: Language): string {
