@@ -83,6 +83,7 @@ const REFUSALS: Readonly<Record<Refusal, Words>> = {
   held: ['ist angehalten; "outbox release" gibt frei', 'is held; "outbox release" lets it go'],
   not_held: ['ist nicht von Hand angehalten', 'is not held by hand'],
   scheduled: ['ist für später geplant', 'is scheduled for later'],
+  busy: ['ist gerade in anderer Hand; gleich noch einmal', 'is in other hands; try again'],
   account_paused: ['der Versand des Kontos ist aus', 'sending is off for its account'],
 }
 export const refusalWords = (refusal: Refusal, language: Language): string => say(REFUSALS[refusal], language)

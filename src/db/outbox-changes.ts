@@ -22,6 +22,7 @@ export const REFUSALS = [
   'not_held',
   'scheduled',
   'account_paused',
+  'busy',
 ] as const
 export type Refusal = (typeof REFUSALS)[number]
 
@@ -34,18 +35,42 @@ export interface ChangeResult {
 /** Of one transaction: so many are locked at once, and so many are done when a run is stopped. */
 export const CHANGE_BATCH = 500
 const DEADLOCK = '40P01'
+const LOCK_TIMEOUT = '55P03'
 const TRIES = 5
+/** So long a batch keeps others waiting, workers at their final dot among them, for a message somebody else has locked. */
+const BATCH_WAIT_MS = 1_000
+const SINGLE_WAIT_MS = 100
 
-/** One transaction, in the order of the ids. */
+/** One transaction, in the order of the ids; where somebody keeps one of them locked, one for each. */
 export async function changeMessages(db: Db, change: Change, ids: readonly number[]): Promise<ChangeResult[]> {
   const inOrder = [...new Set(ids)].toSorted((a, b) => a - b)
+  try {
+    return await changeTogether(db, change, inOrder, BATCH_WAIT_MS)
+  } catch (error) {
+    if (errorCode(error) !== LOCK_TIMEOUT) throw error
+  }
+  const results: ChangeResult[] = []
+  for (const id of inOrder) {
+    const result = await changeTogether(db, change, [id], SINGLE_WAIT_MS).catch((error: unknown): ChangeResult[] => {
+      if (errorCode(error) === LOCK_TIMEOUT) return [{ id, refusal: 'busy' }]
+      throw error
+    })
+    results.push(...result)
+  }
+  return results
+}
+
+async function changeTogether(db: Db, change: Change, ids: readonly number[], waitMs: number): Promise<ChangeResult[]> {
   for (let tried = 1; ; tried++) {
     try {
-      const { rows } = await sql<{ id: number; refusal: Refusal | null }>`
-        select k.id, poststelle.change_message(k.id, ${change}) as refusal from unnest(${inOrder}::bigint[]) k (id)`.execute(
-        db,
-      )
-      return rows.map(({ id, refusal }) => (refusal === null ? { id } : { id, refusal }))
+      return await db.transaction().execute(async (tx) => {
+        await sql`select set_config('lock_timeout', ${`${waitMs}ms`}, true)`.execute(tx)
+        const { rows } = await sql<{ id: number; refusal: Refusal | null }>`
+          select k.id, poststelle.change_message(k.id, ${change}) as refusal from unnest(${ids}::bigint[]) k (id)`.execute(
+          tx,
+        )
+        return rows.map(({ id, refusal }) => (refusal === null ? { id } : { id, refusal }))
+      })
     } catch (error) {
       // a worker that settles some of the same messages in another order: one of the two has to begin again
       if (errorCode(error) !== DEADLOCK || tried === TRIES) throw error

@@ -144,6 +144,21 @@ describe('the outbox', () => {
     ])
   })
 
+  test('what an open transaction keeps locked is refused, and holds nothing else up', async () => {
+    const [locked, free] = [await submit('1'), await submit('2')]
+    const client = new pg.Client(house.database.url)
+    await client.connect()
+    await client.query('begin')
+    await client.query('select poststelle.cancel_message($1)', [locked])
+    expect(await changeMessages(house.db, 'hold', [locked, free])).toEqual([
+      { id: locked, refusal: 'busy' },
+      { id: free },
+    ])
+    await client.query('rollback')
+    await client.end()
+    expect(await change('hold', locked)).toBeNull()
+  })
+
   test('what is taken back from a worker costs no attempt, and the attempt says so', async () => {
     const id = await submit('x')
     await putInState(house.db, id, 'sending')
