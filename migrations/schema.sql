@@ -42,6 +42,146 @@ CREATE FUNCTION poststelle.attachment(message_id bigint, ordinal integer) RETURN
   from poststelle.attachments t join poststelle.blob_chunks b on b.blob_id = t.blob_id
   where t.message_id = attachment.message_id and t.ordinal = attachment.ordinal
 $$;
+CREATE FUNCTION poststelle.cancel_message(id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  refusal text := poststelle.change_message(id, 'cancel');
+  state text;
+begin
+  if refusal is null or refusal = 'already' then
+    return refusal is null;
+  elsif refusal = 'not_found' then
+    raise exception using errcode = 'no_data_found', message = format('id: there is no message %s', coalesce(id::text, 'null'));
+  end if;
+  select m.state into state from poststelle.outbound_messages m where m.id = id;
+  raise exception using errcode = 'object_not_in_prerequisite_state', message = format('id: message %s cannot be cancelled any more: %s', id,
+    case refusal
+      when 'handing_over' then 'it is being handed over'
+      when 'sending' then 'it is being sent'
+      when 'uncertain' then 'it may have been handed over'
+      else format('it is %s', state)
+    end);
+end $$;
+CREATE FUNCTION poststelle.change_message(id bigint, change text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  message poststelle.outbound_messages%rowtype;
+  open_number integer;
+  open_phase text;
+  withdrawn boolean := false;
+  new_state text;
+begin
+  for tries in 1 .. 10 loop
+    open_number := null;
+    select m.* into message from poststelle.outbound_messages m where m.id = id;
+    if message.id is null then
+      return 'not_found';
+    end if;
+    if message.state = 'sending' and change in ('hold', 'cancel') then
+      -- the attempt before its message, as whoever settles it does
+      select t.number, t.phase into open_number, open_phase from poststelle.delivery_attempts t
+        where t.message_id = id and t.finished_at is null for update;
+      continue when open_number is null;
+      if open_phase <> 'claimed' then
+        return 'handing_over';
+      end if;
+    end if;
+    select m.* into message from poststelle.outbound_messages m where m.id = id for update;
+    withdrawn := message.state = 'sending' and open_number is not null;
+    exit when message.state <> 'sending' or withdrawn or change not in ('hold', 'cancel');
+  end loop;
+  if message.state = 'sending' and not withdrawn then
+    return 'sending';
+  elsif change = 'resolve_sent' or change = 'resolve_resend' then
+    if message.state <> 'uncertain' then
+      return 'not_uncertain';
+    end if;
+  elsif change = 'cancel' then
+    if message.finished_at is not null then
+      return case message.state when 'cancelled' then 'already' else 'finished' end;
+    elsif message.state = 'uncertain' or message.repeated then
+      return 'uncertain';
+    end if;
+  elsif change = 'hold' then
+    if message.finished_at is not null then
+      return 'finished';
+    elsif message.state = 'held' or (message.state = 'uncertain' and message.next_attempt_at is null) then
+      return 'already';
+    end if;
+  elsif change = 'release' then
+    if message.state <> 'held' then
+      return case when message.finished_at is null then 'not_held' else 'finished' end;
+    end if;
+  elsif change = 'retry' then
+    if message.state in ('scheduled', 'held', 'uncertain') then
+      return message.state;
+    elsif message.state in ('sent', 'bounced', 'cancelled') or (message.finished_at is not null and not exists (
+        select from poststelle.outbound_recipients r where r.message_id = id and r.state in ('pending', 'deferred', 'rejected'))) then
+      return 'finished';
+    elsif message.finished_at is null and not exists (
+        select from poststelle.accounts a where a.id = message.account_id and a.enabled_send) then
+      return 'account_paused';
+    end if;
+  else
+    raise exception using errcode = 'invalid_parameter_value', message = format('change: %s is not known', quote_nullable(change));
+  end if;
+  if withdrawn then
+    update poststelle.delivery_attempts t set finished_at = now(), outcome = 'returned', reply = 'withdrawn'
+      where t.message_id = id and t.number = open_number;
+    message.attempts := message.attempts - 1;
+  end if;
+  if change = 'cancel' then
+    update poststelle.outbound_messages m
+      set state = case when exists (select from poststelle.outbound_recipients r where r.message_id = id and r.state = 'accepted')
+          then 'partial' else 'cancelled' end,
+        hold_reason = null, next_attempt_at = null, finished_at = now(), attempts = message.attempts
+      where m.id = id;
+  elsif change = 'hold' then
+    if message.state = 'uncertain' or message.repeated then
+      update poststelle.outbound_messages m
+        set state = 'uncertain', next_attempt_at = null, attempts = message.attempts, last_flag = 'outcome_unknown'
+        where m.id = id;
+    else
+      update poststelle.outbound_messages m set state = 'held', hold_reason = 'manual', attempts = message.attempts where m.id = id;
+    end if;
+  elsif change = 'release' then
+    new_state := case when message.attempts = 0 and message.next_attempt_at > now() then 'scheduled' else 'queued' end;
+    update poststelle.outbound_messages m
+      set state = new_state, hold_reason = null, next_attempt_at = case new_state when 'scheduled' then m.next_attempt_at else now() end
+      where m.id = id;
+  elsif change = 'retry' then
+    if message.finished_at is not null then
+      update poststelle.outbound_recipients r set state = 'deferred', updated_at = now()
+        where r.message_id = id and r.state = 'rejected';
+    end if;
+    update poststelle.outbound_messages m
+      set state = 'queued', next_attempt_at = now(), finished_at = null,
+        attempts = case when message.finished_at is null then m.attempts else 0 end,
+        expires_at = case when message.finished_at is null then m.expires_at else now() + interval '5 days' end
+      where m.id = id;
+  elsif change = 'resolve_sent' then
+    update poststelle.outbound_recipients r
+      set state = 'accepted', reply_code = null, enhanced_code = null, flag = null, reply = 'taken as handed over by an operator', updated_at = now()
+      where r.message_id = id and r.state in ('pending', 'deferred');
+    update poststelle.outbound_messages m
+      set state = case when exists (select from poststelle.outbound_recipients r where r.message_id = id and r.state <> 'accepted')
+          then 'partial' else 'sent' end,
+        next_attempt_at = null, finished_at = now(), last_reply = 'taken as handed over by an operator', last_flag = null
+      where m.id = id;
+  else
+    update poststelle.outbound_messages m set next_attempt_at = now(), repeated = true where m.id = id;
+  end if;
+  if change in ('retry', 'release', 'resolve_resend') then
+    perform pg_notify('poststelle_bell', 'send:' || message.account_id);
+  end if;
+  return null;
+end $$;
 CREATE FUNCTION poststelle.check_address(field text, address text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -201,6 +341,66 @@ CREATE FUNCTION poststelle.is_switched_off(lane text, receive boolean, send bool
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     RETURN (NOT CASE lane WHEN 'receive'::text THEN receive WHEN 'send'::text THEN send WHEN 'parse'::text THEN true ELSE (receive OR send) END);
+CREATE FUNCTION poststelle.lane_etas(account_id bigint) RETURNS TABLE(message_id bigint, eta timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  with lane as (
+    select f.free_at, f.gap from poststelle.lane_pace(lane_etas.account_id) f where f.free_at is not null
+  ), waiting as (
+    select m.id, greatest(m.next_attempt_at, lane.free_at) as due_at, lane.gap,
+      row_number() over (order by greatest(m.next_attempt_at, lane.free_at), m.priority desc, m.next_attempt_at, m.id) - 1 as place
+    from poststelle.outbound_messages m cross join lane
+    where m.account_id = lane_etas.account_id and m.state in ('scheduled', 'queued', 'deferred', 'uncertain')
+      and m.next_attempt_at is not null
+  )
+  select w.id, max(w.due_at - w.place * w.gap) over (order by w.place) + w.place * w.gap from waiting w
+$$;
+CREATE FUNCTION poststelle.lane_pace(account_id bigint, OUT free_at timestamp with time zone, OUT gap interval) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case when a.enabled_send then greatest(now(), l.parked_until, l.rests_until, h.open_until,
+      poststelle.send_paused_until(a.id)) end,
+    coalesce(interval '1 minute' / nullif(poststelle.send_rate(a.id), 0), interval '0')
+  from poststelle.accounts a
+    left join poststelle.lanes l on l.account_id = a.id and l.lane = 'send'
+    left join poststelle.host_breakers h on h.host = lower(a.smtp_host) || ':' || a.smtp_port and h.direction = 'send'
+  where a.id = lane_pace.account_id
+$$;
+CREATE FUNCTION poststelle.message_eta(id bigint) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  message record;
+  lane record;
+  ahead bigint;
+begin
+  select m.account_id, m.state, m.priority, m.next_attempt_at into message from poststelle.outbound_messages m where m.id = id;
+  if message.state = 'sending' then
+    return now();
+  elsif message.state is null or message.state not in ('scheduled', 'queued', 'deferred', 'uncertain') or message.next_attempt_at is null then
+    return null;
+  end if;
+  select p.free_at, p.gap into lane from poststelle.lane_pace(message.account_id) p;
+  if lane.free_at is null then
+    return null;
+  elsif lane.gap = interval '0' then
+    return greatest(lane.free_at, message.next_attempt_at);
+  elsif message.next_attempt_at > lane.free_at then
+    return (select e.eta from poststelle.lane_etas(message.account_id) e where e.message_id = id);
+  end if;
+  -- everything ahead is due as well: its number is enough, and the index of the order has it
+  select count(*) into ahead from poststelle.outbound_messages m
+    where m.account_id = message.account_id and m.state in ('scheduled', 'queued', 'deferred', 'uncertain')
+      and m.priority > message.priority and m.next_attempt_at <= lane.free_at;
+  select ahead + count(*) into ahead from poststelle.outbound_messages m
+    where m.account_id = message.account_id and m.state in ('scheduled', 'queued', 'deferred', 'uncertain')
+      and m.priority = message.priority and (m.next_attempt_at, m.id) < (message.next_attempt_at, id);
+  return lane.free_at + ahead * lane.gap;
+end $$;
 CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -780,56 +980,6 @@ CREATE TABLE poststelle.outbound_recipients (
     CONSTRAINT outbound_recipients_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'deferred'::text, 'rejected'::text, 'bounced'::text])))
 )
 WITH (fillfactor='80');
-CREATE VIEW poststelle.outbox AS
- SELECT m.id,
-    a.email AS account,
-    m.account_id,
-        CASE
-            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (l.parked_until > now())) THEN 'held'::text
-            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (NOT a.enabled_send)) THEN 'held'::text
-            ELSE m.state
-        END AS state,
-        CASE
-            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (l.parked_until > now())) THEN 'account_blocked'::text
-            WHEN ((m.state = ANY (ARRAY['queued'::text, 'deferred'::text])) AND (NOT a.enabled_send)) THEN 'account_paused'::text
-            ELSE m.hold_reason
-        END AS hold_reason,
-    m.envelope_from,
-    m.internet_message_id AS message_id,
-    m.subject,
-    m.size_bytes,
-    m.idempotency_key,
-    m.priority,
-    m.created_at,
-        CASE
-            WHEN (l.parked_until > m.next_attempt_at) THEN l.parked_until
-            ELSE m.next_attempt_at
-        END AS next_attempt_at,
-    m.expires_at,
-    m.attempts,
-    m.repeated,
-    m.finished_at,
-    m.last_reply,
-    m.last_flag
-   FROM ((poststelle.outbound_messages m
-     JOIN poststelle.accounts a ON ((a.id = m.account_id)))
-     LEFT JOIN poststelle.lanes l ON (((l.account_id = m.account_id) AND (l.lane = 'send'::text))));
-CREATE VIEW poststelle.outbox_recipients AS
- SELECT r.message_id,
-    r.address,
-    r.state,
-    r.reply_code,
-    r.enhanced_code,
-    r.reply,
-    r.flag,
-    r.updated_at
-   FROM poststelle.outbound_recipients r;
-CREATE TABLE poststelle.parse_queue (
-    message_id bigint NOT NULL,
-    account_id bigint NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    raised_limits boolean DEFAULT false NOT NULL
-);
 CREATE TABLE poststelle.send_budgets (
     id bigint NOT NULL,
     account_id bigint,
@@ -863,6 +1013,78 @@ CREATE TABLE poststelle.send_budgets (
     CONSTRAINT send_budgets_learned_recipients_per_message_check CHECK ((learned_recipients_per_message >= 1))
 )
 WITH (fillfactor='50');
+CREATE VIEW poststelle.outbox AS
+ SELECT m.id,
+    a.email AS account,
+    m.account_id,
+        CASE
+            WHEN (w.reason IS NULL) THEN m.state
+            ELSE 'held'::text
+        END AS state,
+    COALESCE(w.reason, m.hold_reason) AS hold_reason,
+    m.envelope_from,
+    m.internet_message_id AS message_id,
+    m.subject,
+    m.size_bytes,
+    m.idempotency_key,
+    m.priority,
+    m.created_at,
+        CASE
+            WHEN ((m.next_attempt_at IS NULL) OR (m.state = 'held'::text)) THEN NULL::timestamp with time zone
+            WHEN (w.reason = 'rate_limit'::text) THEN GREATEST(m.next_attempt_at, w.paused_until, l.rests_until)
+            ELSE GREATEST(m.next_attempt_at, w.blocked_until, w.paused_until)
+        END AS next_attempt_at,
+    m.expires_at,
+    m.attempts,
+    m.repeated,
+    m.finished_at,
+    m.last_reply,
+    m.last_flag
+   FROM (((((((poststelle.outbound_messages m
+     JOIN poststelle.accounts a ON ((a.id = m.account_id)))
+     LEFT JOIN poststelle.lanes l ON (((l.account_id = m.account_id) AND (l.lane = 'send'::text))))
+     LEFT JOIN poststelle.host_breakers h ON (((h.host = ((lower(a.smtp_host) || ':'::text) || a.smtp_port)) AND (h.direction = 'send'::text))))
+     LEFT JOIN poststelle.send_budgets b ON ((b.account_id = a.id)))
+     LEFT JOIN poststelle.send_budgets c ON ((c.oauth_client_id = a.oauth_client_id)))
+     CROSS JOIN LATERAL ( SELECT GREATEST(l.parked_until, h.open_until) AS blocked_until,
+            GREATEST(b.paused_until, c.paused_until) AS paused_until) u)
+     CROSS JOIN LATERAL ( SELECT u.blocked_until,
+            u.paused_until,
+                CASE
+                    WHEN (m.state <> ALL (ARRAY['queued'::text, 'deferred'::text])) THEN NULL::text
+                    WHEN (u.blocked_until > now()) THEN 'account_blocked'::text
+                    WHEN (NOT a.enabled_send) THEN 'account_paused'::text
+                    WHEN ((m.next_attempt_at <= now()) AND ((u.paused_until > now()) OR ((l.rests_until > now()) AND (l.rests_for <> 'host'::text)))) THEN 'rate_limit'::text
+                    ELSE NULL::text
+                END AS reason) w);
+CREATE VIEW poststelle.outbox_attempts AS
+ SELECT t.message_id,
+    t.number,
+    t.started_at,
+    t.finished_at,
+    t.phase,
+    t.outcome,
+    t.step,
+    t.reply,
+    t.flag,
+    t.transcript
+   FROM poststelle.delivery_attempts t;
+CREATE VIEW poststelle.outbox_recipients AS
+ SELECT r.message_id,
+    r.address,
+    r.state,
+    r.reply_code,
+    r.enhanced_code,
+    r.reply,
+    r.flag,
+    r.updated_at
+   FROM poststelle.outbound_recipients r;
+CREATE TABLE poststelle.parse_queue (
+    message_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    raised_limits boolean DEFAULT false NOT NULL
+);
 ALTER TABLE poststelle.send_budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.send_budgets_id_seq
     START WITH 1
@@ -1068,6 +1290,9 @@ REVOKE ALL ON FUNCTION poststelle.ack_inbound(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.ack_inbound(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.cancel_message(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.cancel_message(id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.change_message(id bigint, change text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.check_address(field text, address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) FROM PUBLIC;
@@ -1075,6 +1300,10 @@ GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.is_switched_off(lane text, receive boolean, send boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.lane_etas(account_id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.lane_pace(account_id bigint, OUT free_at timestamp with time zone, OUT gap interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.message_eta(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.message_eta(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
@@ -1091,4 +1320,5 @@ GRANT SELECT ON TABLE poststelle.inbox_attachments TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_delivery_reports TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.ledger_gaps TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.outbox_attempts TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox_recipients TO poststelle_app;

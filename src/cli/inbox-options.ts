@@ -21,11 +21,11 @@ export function positive(text: string): number {
 }
 
 /** An instant, or a time before now. */
-type When = (now: Date) => Date
+export type When = (now: Date) => Date
 
 const UNIT_MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: DAY_MS, w: 7 * DAY_MS }
 
-function when(text: string): When {
+export function when(text: string): When {
   const [, count, unit = ''] = /^(\d{1,4})([hdw])$/.exec(text) ?? []
   if (count !== undefined) return (now) => later(now, -Number(count) * (UNIT_MS[unit] ?? 0))
   const [, day, time, zone] =

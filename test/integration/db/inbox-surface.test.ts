@@ -15,12 +15,15 @@ const VIEWS = [
   'inbox_delivery_reports',
   'ledger_gaps',
   'outbox',
+  'outbox_attempts',
   'outbox_recipients',
 ]
 const FUNCTIONS = [
   'ack_inbound',
   'attachment',
+  'cancel_message',
   'inbox_since',
+  'message_eta',
   'raw_message',
   'send_paused_until',
   'send_rate',
