@@ -10,6 +10,7 @@ import { addInboxCommands } from './inbox.ts'
 import type { CommandContext } from './installation.ts'
 import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
+import { addOutboxCommands } from './outbox.ts'
 import { addSendCommand } from './send.ts'
 import { addStartCommand } from './start.ts'
 import { addStatusCommand } from './status.ts'
@@ -27,6 +28,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addMigrateCommand(program, ctx)
   addAccountCommands(program, ctx)
   addInboxCommands(program, ctx)
+  addOutboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
   addClassifyCommand(program, ctx)

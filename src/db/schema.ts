@@ -28,6 +28,19 @@ export type OutboundState =
   | 'cancelled'
 export type RecipientState = 'pending' | 'accepted' | 'deferred' | 'rejected' | 'bounced'
 export type AttemptOutcome = 'sent' | 'partial' | 'failed' | 'deferred' | 'uncertain' | 'returned'
+export type OutboundEvent =
+  | 'deferred'
+  | 'delayed'
+  | 'uncertain'
+  | 'sent'
+  | 'partial'
+  | 'failed'
+  | 'expired'
+  | 'bounced'
+  | 'cancelled'
+  | 'held'
+  | 'released'
+export type FenceReason = 'place' | 'epoch' | 'manual'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
 /** The first refusal of a grant, kept as it was. */
@@ -221,6 +234,7 @@ export interface Tables {
     original_message_id: string | null
     outbound_message_id: number | null
     outbound_ordinal: number | null
+    flag: string | null
   }
   host_failures: { host: string; account_id: number; kind: HostTrouble; at: Date }
   host_breakers: {
@@ -278,6 +292,28 @@ export interface Tables {
     reply: string | null
     flag: string | null
     transcript: string | null
+  }
+  outbound_events: {
+    id: GeneratedAlways<number>
+    position: number | null
+    at: Now
+    account_id: number
+    message_id: number
+    event: OutboundEvent
+    state: OutboundState
+    ordinal: number | null
+    recipient: string | null
+    reply: string | null
+    flag: string | null
+    attempts: number
+  }
+  installation: {
+    one: Generated<boolean>
+    id: Generated<string>
+    epoch: Generated<number>
+    place: string
+    fenced_at: MaybeDate
+    fence_reason: FenceReason | null
   }
   account_health: {
     account_id: number

@@ -7,6 +7,7 @@ import { sweepBlobs } from '../db/blobs.ts'
 import type { Db } from '../db/database.ts'
 import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
+import { numberOutboundEvents } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
@@ -114,6 +115,7 @@ export class Dispatcher {
       await sweepBlobs(db)
     }
     await dispatchDue(db, queues, rung)
+    await numberOutboundEvents(db)
   }
 }
 

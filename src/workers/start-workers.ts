@@ -6,6 +6,7 @@ import { Stopping } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
+import { RestoreFence } from '../delivery/restore-fence.ts'
 import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import { ParsePool } from '../message/parse-pool.ts'
@@ -25,6 +26,7 @@ const CLOSE_MS = 3_000
 export interface WorkerOptions {
   readonly database: Database
   readonly databaseUrl: string
+  readonly dataFolder: string
   readonly queues: QueueFactory
   readonly vault: Vault
   readonly net: Net
@@ -44,6 +46,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   const stopping = new AbortController()
   const { db } = o.database
   const queues = new Map<QueueName, LaneQueue>(QUEUE_NAMES.map((name) => [name, o.queues.queue(name)]))
+  const fence = await RestoreFence.open({ db, dataFolder: o.dataFolder, log: o.log })
   let workerId = 0
   const dispatcher = new Dispatcher({ db, queues, log: o.log, workerId: () => workerId })
   const session = await WorkerSession.open(o.databaseUrl, {
@@ -64,6 +67,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     workerId: session.workerId,
     hostSlots: new HostSlots(POLLS_PER_HOST),
     parsePool,
+    fence,
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
@@ -89,6 +93,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       await parsePool.close()
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
+      await atMost(CLOSE_MS, fence.close())
       await atMost(CLOSE_MS, session.close())
       await atMost(CLOSE_MS, Promise.all([...queues.values()].map((queue) => queue.close())))
     },
