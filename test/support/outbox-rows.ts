@@ -67,7 +67,7 @@ export async function mailThatIs(
 ): Promise<number> {
   const id = await submitMail(db, idea)
   await move(db, id, 'sending')
-  await move(db, id, state, { recipients })
+  if (state !== 'sending') await move(db, id, state, { recipients })
   return id
 }
 

@@ -15,9 +15,10 @@ const VIEWS = [
   'inbox_delivery_reports',
   'ledger_gaps',
   'outbox',
+  'outbox_events',
   'outbox_recipients',
 ]
-const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'raw_message', 'submit_message']
+const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'outbox_since', 'raw_message', 'submit_message']
 
 describe('received mail for an application', () => {
   let house: TestHouse
