@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { numberOutboundEvents } from '../../src/db/outbound-events.ts'
+import { EventNumbering, numberOutboundEvents } from '../../src/db/outbound-events.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { eventsSince, mailThatIs, move, submitMail, type EventRow } from '../support/outbox-rows.ts'
 
@@ -151,6 +151,25 @@ describe('events of outbound mail', () => {
     }
     expect(seen.toSorted((a, b) => a - b)).toEqual(ids)
     expect(positions).toEqual([...new Set(positions)].toSorted((a, b) => a - b))
+  })
+
+  test('a tick that looked in vain, and for long, is not repeated at once', async () => {
+    let nowMs = 0
+    let tookMs = 1
+    const numbering = new EventNumbering(house.db, () => (nowMs += tookMs))
+    const tickAt = async (at: number): Promise<number> => {
+      nowMs = at
+      await numbering.tick()
+      return (await eventsSince(house.db, 0)).length
+    }
+    await tickAt(0)
+    await mailThatIs(house.db, mail, 'sent')
+    expect(await tickAt(150)).toBe(1)
+    tookMs = 100
+    await tickAt(300)
+    await mailThatIs(house.db, mail, 'sent')
+    expect(await tickAt(450)).toBe(1)
+    expect(await tickAt(2_400)).toBe(2)
   })
 
   test('a listener hears the last position, once for a batch', async () => {
