@@ -48,10 +48,10 @@ interface Looked {
 /** An operator who has restored a database says so before it sends anything. Returns how many messages are held now. */
 export async function fenceByHand({ db, dataFolder }: Pick<FenceContext, 'db' | 'dataFolder'>): Promise<number> {
   const { id } = await readInstallation(db)
-  // a damaged file must not keep anybody from it
-  const seen = await readEpoch(dataFolder, id).catch(() => undefined)
+  // a damaged file must not keep anybody from it, and is left as it is
+  const seen = await readEpoch(dataFolder, id).catch(() => null)
   const { held, row } = await fenceOutbound(db, () => 'manual', seen ?? 0)
-  await writeEpoch(dataFolder, id, row.epoch)
+  if (seen !== null) await writeEpoch(dataFolder, id, row.epoch)
   return held
 }
 

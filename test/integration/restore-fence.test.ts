@@ -193,6 +193,8 @@ describe('the restore fence', () => {
       writeFileSync(join(data, 'epoch'), damaged)
       await expect(openFence()).rejects.toThrow(/epoch: is damaged; .*poststelle outbox fence/)
     }
+    await submitMail(house.db, mail)
+    expect(await fenceByHand({ db: house.db, dataFolder: data })).toBe(1)
   })
 
   test('by hand, everything that waits is held, and ids and positions are not given out again', async () => {
