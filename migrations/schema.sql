@@ -33,6 +33,45 @@ begin
   end if;
   return false;
 end $$;
+CREATE FUNCTION poststelle.apply_delivery_reports(reports bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform from poststelle.outbound_messages m
+    where exists (select from poststelle.delivery_reports r where r.message_id = any(reports)
+      and r.outbound_message_id = m.id and r.original_message_id = m.internet_message_id)
+    order by m.id for update;
+  perform poststelle.take_as_sent(m.id, o.address, 'a delivery report came')
+    from poststelle.delivery_reports r
+      join poststelle.outbound_messages m on m.id = r.outbound_message_id and m.internet_message_id = r.original_message_id
+      left join poststelle.outbound_recipients o on o.message_id = m.id and o.ordinal = r.outbound_ordinal
+    where r.message_id = any(reports) and m.state = 'uncertain';
+  with report as (
+    select distinct on (o.message_id, o.ordinal) o.message_id, o.ordinal, r.status, r.flag,
+      coalesce(r.diagnostic, 'a delivery report says that it failed') as reply
+    from poststelle.delivery_reports r
+      join poststelle.outbound_messages m on m.id = r.outbound_message_id and m.internet_message_id = r.original_message_id
+      join poststelle.outbound_recipients o on o.message_id = m.id and o.ordinal = r.outbound_ordinal
+        and lower(o.address) = lower(r.recipient)
+    where r.message_id = any(reports) and r.action = 'failed' and o.state = 'accepted' and m.state <> 'cancelled'
+    order by o.message_id, o.ordinal, r.message_id, r.ordinal
+  ), recipient as (
+    update poststelle.outbound_recipients o
+    set state = 'bounced', reply_code = substring(r.reply from '^[245][0-9][0-9](?=[ -])')::integer, enhanced_code = r.status,
+      reply = r.reply, flag = r.flag, updated_at = now()
+    from report r where o.message_id = r.message_id and o.ordinal = r.ordinal
+    returning o.message_id, o.ordinal, o.reply, o.flag
+  ), message as (
+    select b.message_id, (array_agg(b.reply order by b.ordinal))[1] as reply, (array_agg(b.flag order by b.ordinal))[1] as flag,
+      exists (select from poststelle.outbound_recipients o where o.message_id = b.message_id and o.state = 'accepted'
+        and o.ordinal <> all(array_agg(b.ordinal))) as arrived
+    from recipient b group by b.message_id
+  )
+  update poststelle.outbound_messages m
+    set state = case when b.arrived then 'partial' else 'bounced' end, last_reply = b.reply, last_flag = b.flag
+    from message b where m.id = b.message_id and m.state in ('sent', 'partial');
+end $$;
 CREATE FUNCTION poststelle.attachment(message_id bigint, ordinal integer) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -368,6 +407,19 @@ CREATE FUNCTION poststelle.lane_pace(account_id bigint, OUT free_at timestamp wi
     left join poststelle.host_breakers h on h.host = lower(a.smtp_host) || ':' || a.smtp_port and h.direction = 'send'
   where a.id = lane_pace.account_id
 $$;
+CREATE FUNCTION poststelle.look_for_evidence() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform poststelle.take_as_sent(new.id, a.email, 'a copy arrived at ' || a.email)
+    from poststelle.messages c join poststelle.accounts a on a.id = c.account_id
+    where c.internet_message_id = new.internet_message_id and c.received_at >= (select min(d.started_at)
+      from poststelle.delivery_attempts d where d.message_id = new.id);
+  perform poststelle.apply_delivery_reports(array(
+    select distinct r.message_id from poststelle.delivery_reports r where r.outbound_message_id = new.id));
+  return null;
+end $$;
 CREATE FUNCTION poststelle.message_eta(id bigint) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -400,6 +452,139 @@ begin
     where m.account_id = message.account_id and m.state in ('scheduled', 'queued', 'deferred', 'uncertain')
       and m.priority = message.priority and (m.next_attempt_at, m.id) < (message.next_attempt_at, id);
   return lane.free_at + ahead * lane.gap;
+end $$;
+CREATE FUNCTION poststelle.note_bounce() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into poststelle.outbound_events (account_id, message_id, event, state, ordinal, recipient, reply, flag, attempts)
+    select m.account_id, m.id, 'bounced', m.state, new.ordinal, new.address, new.reply, new.flag, m.attempts
+    from poststelle.outbound_messages m where m.id = new.message_id;
+  return null;
+end $$;
+CREATE FUNCTION poststelle.note_outbound_event() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into poststelle.outbound_events (account_id, message_id, event, state, reply, flag, attempts)
+    values (new.account_id, new.id,
+      case when new.state in ('queued', 'scheduled') or old.state = 'held' and new.state in ('deferred', 'uncertain') then 'released'
+        else new.state end,
+      new.state, new.last_reply, new.last_flag, new.attempts);
+  if new.state = 'deferred' and new.created_at < now() - interval '4 hours' and exists (select from poststelle.delivery_attempts a
+      where a.message_id = new.id and a.number = 1 and a.started_at < now() - interval '4 hours') then
+    insert into poststelle.outbound_events (account_id, message_id, event, state, reply, flag, attempts)
+      values (new.account_id, new.id, 'delayed', new.state, new.last_reply, new.last_flag, new.attempts)
+      on conflict (message_id) where event = 'delayed' do nothing;
+  end if;
+  return null;
+end $$;
+CREATE FUNCTION poststelle.number_outbound_events(max_rows integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare last_position bigint;
+begin
+  if not exists (select from poststelle.outbound_events where position is null)
+      -- 'OUTB' and 'POSI' in ASCII
+      or not pg_try_advisory_xact_lock(1330992194, 1347375945) then
+    return null;
+  end if;
+  -- a statement of its own: what the former holder of the lock has numbered is seen
+  with open as (
+    select id from poststelle.outbound_events where position is null order by id limit max_rows
+  ), numbered as (
+    update poststelle.outbound_events e set position = n.position
+    from (select id, nextval('poststelle.outbox_position') as position from open) n
+    where e.id = n.id
+    returning e.position
+  )
+  select max(position) into last_position from numbered;
+  if last_position is not null then
+    perform pg_notify('poststelle_outbox', last_position::text);
+  end if;
+  return last_position;
+end $$;
+CREATE TABLE poststelle.outbound_events (
+    id bigint NOT NULL,
+    "position" bigint,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    account_id bigint NOT NULL,
+    message_id bigint NOT NULL,
+    event text NOT NULL,
+    state text NOT NULL,
+    ordinal integer,
+    recipient text,
+    reply text,
+    flag text,
+    attempts integer NOT NULL,
+    CONSTRAINT outbound_events_check CHECK (((ordinal IS NULL) = (recipient IS NULL))),
+    CONSTRAINT outbound_events_event_check CHECK ((event = ANY (ARRAY['deferred'::text, 'delayed'::text, 'uncertain'::text, 'sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text, 'held'::text, 'released'::text])))
+);
+CREATE TABLE poststelle.outbound_messages (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    hold_reason text,
+    envelope_from text NOT NULL,
+    internet_message_id text NOT NULL,
+    subject text,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    idempotency_key text,
+    request_sha256 bytea NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_attempt_at timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    repeated boolean DEFAULT false NOT NULL,
+    finished_at timestamp with time zone,
+    last_reply text,
+    last_flag text,
+    CONSTRAINT outbound_messages_check CHECK (((state = 'held'::text) = (hold_reason IS NOT NULL))),
+    CONSTRAINT outbound_messages_check1 CHECK (((state = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT outbound_messages_check2 CHECK (((state <> ALL (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text])) OR (next_attempt_at IS NOT NULL))),
+    CONSTRAINT outbound_messages_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'sending'::text, 'deferred'::text, 'held'::text, 'uncertain'::text, 'sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
+CREATE VIEW poststelle.outbox_events AS
+ SELECT e."position",
+    e.at,
+    a.email AS account,
+    e.account_id,
+    e.message_id,
+    m.idempotency_key,
+    e.event,
+    e.state,
+    e.recipient,
+    e.reply,
+    e.flag,
+    e.attempts
+   FROM ((poststelle.outbound_events e
+     LEFT JOIN poststelle.accounts a ON ((a.id = e.account_id)))
+     LEFT JOIN poststelle.outbound_messages m ON ((m.id = e.message_id)))
+  WHERE (e."position" IS NOT NULL);
+CREATE FUNCTION poststelle.outbox_since(cursor bigint, max_rows integer DEFAULT 100) RETURNS SETOF poststelle.outbox_events
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select e.* from poststelle.outbox_events e where e.position > coalesce(outbox_since.cursor, 0)
+  order by e.position limit greatest(0, least(coalesce(outbox_since.max_rows, 100), 10000))
+$$;
+CREATE FUNCTION poststelle.place() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare cluster text := '';
+begin
+  begin
+    select system_identifier::text into cluster from pg_control_system();
+  exception when insufficient_privilege then null;
+  end;
+  return cluster || '/' || (select oid from pg_database where datname = current_database());
 end $$;
 CREATE FUNCTION poststelle.raw_message(id bigint) RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -555,6 +740,40 @@ begin
     from poststelle.accounts a where a.id = new.account_id;
   return new;
 end $$;
+CREATE FUNCTION poststelle.take_as_sent(id bigint, about text, proof text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform from poststelle.outbound_messages m where m.id = take_as_sent.id and m.state = 'uncertain' for update skip locked;
+  if not found then
+    return false;
+  end if;
+  if not exists (select from poststelle.outbound_recipients r where r.message_id = take_as_sent.id
+        and r.state in ('pending', 'deferred') and lower(r.address) = lower(about))
+      and (exists (select from poststelle.outbound_recipients r where r.message_id = take_as_sent.id and r.state in ('accepted', 'bounced'))
+        or exists (select from poststelle.outbound_messages m join poststelle.outbound_messages other
+          on other.internet_message_id = m.internet_message_id and other.id <> m.id where m.id = take_as_sent.id)) then
+    return false;
+  end if;
+  update poststelle.outbound_recipients r
+    set state = 'accepted', reply_code = null, enhanced_code = null, reply = proof, flag = null, updated_at = now()
+    where r.message_id = take_as_sent.id and r.state in ('pending', 'deferred');
+  update poststelle.outbound_messages m
+    set state = case when exists (select from poststelle.outbound_recipients r where r.message_id = m.id and r.state in ('rejected', 'bounced'))
+        then 'partial' else 'sent' end,
+      finished_at = now(), next_attempt_at = null, last_reply = proof, last_flag = null
+    where m.id = take_as_sent.id;
+  return true;
+end $$;
+CREATE FUNCTION poststelle.take_copies_as_sent(account bigint, message_ids text[]) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select count(*) filter (where poststelle.take_as_sent(m.id, a.email, 'a copy arrived at ' || a.email))
+  from poststelle.outbound_messages m cross join poststelle.accounts a
+  where m.internet_message_id = any(message_ids) and m.state = 'uncertain' and a.id = account
+$$;
 CREATE TABLE poststelle.account_health (
     account_id bigint NOT NULL,
     direction text NOT NULL,
@@ -620,33 +839,6 @@ CREATE TABLE poststelle.maildrops (
     CONSTRAINT maildrops_poll_interval_max_seconds_check CHECK (((poll_interval_max_seconds >= 1) AND (poll_interval_max_seconds <= 86400))),
     CONSTRAINT maildrops_poll_interval_seconds_check CHECK (((poll_interval_seconds >= 1) AND (poll_interval_seconds <= 86400)))
 );
-CREATE TABLE poststelle.outbound_messages (
-    id bigint NOT NULL,
-    account_id bigint NOT NULL,
-    state text DEFAULT 'queued'::text NOT NULL,
-    hold_reason text,
-    envelope_from text NOT NULL,
-    internet_message_id text NOT NULL,
-    subject text,
-    size_bytes bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    idempotency_key text,
-    request_sha256 bytea NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    next_attempt_at timestamp with time zone,
-    expires_at timestamp with time zone NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    repeated boolean DEFAULT false NOT NULL,
-    finished_at timestamp with time zone,
-    last_reply text,
-    last_flag text,
-    CONSTRAINT outbound_messages_check CHECK (((state = 'held'::text) = (hold_reason IS NOT NULL))),
-    CONSTRAINT outbound_messages_check1 CHECK (((state = ANY (ARRAY['sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
-    CONSTRAINT outbound_messages_check2 CHECK (((state <> ALL (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text])) OR (next_attempt_at IS NOT NULL))),
-    CONSTRAINT outbound_messages_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'sending'::text, 'deferred'::text, 'held'::text, 'uncertain'::text, 'sent'::text, 'partial'::text, 'failed'::text, 'expired'::text, 'bounced'::text, 'cancelled'::text])))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
 CREATE VIEW poststelle.account_status AS
  SELECT a.id,
     a.email,
@@ -740,6 +932,7 @@ CREATE TABLE poststelle.delivery_reports (
     original_message_id text,
     outbound_message_id bigint,
     outbound_ordinal integer,
+    flag text,
     CONSTRAINT delivery_reports_action_check CHECK ((action = ANY (ARRAY['failed'::text, 'delayed'::text, 'delivered'::text, 'relayed'::text, 'expanded'::text])))
 );
 CREATE TABLE poststelle.grants (
@@ -828,6 +1021,17 @@ CREATE SEQUENCE poststelle.inbox_position
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+CREATE TABLE poststelle.installation (
+    one boolean DEFAULT true NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    epoch bigint DEFAULT 1 NOT NULL,
+    place text NOT NULL,
+    fenced_at timestamp with time zone,
+    fence_reason text,
+    CONSTRAINT installation_check CHECK (((fenced_at IS NULL) = (fence_reason IS NULL))),
+    CONSTRAINT installation_fence_reason_check CHECK ((fence_reason = ANY (ARRAY['place'::text, 'epoch'::text, 'manual'::text]))),
+    CONSTRAINT installation_one_check CHECK (one)
+);
 CREATE TABLE poststelle.kysely_migration (
     name character varying(255) NOT NULL,
     "timestamp" character varying(255) NOT NULL
@@ -959,6 +1163,14 @@ CREATE TABLE poststelle.outbound_bodies (
     bytes bytea NOT NULL
 );
 ALTER TABLE ONLY poststelle.outbound_bodies ALTER COLUMN bytes SET COMPRESSION lz4;
+ALTER TABLE poststelle.outbound_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.outbound_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE poststelle.outbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.outbound_messages_id_seq
     START WITH 1
@@ -1069,6 +1281,12 @@ CREATE VIEW poststelle.outbox_attempts AS
     t.flag,
     t.transcript
    FROM poststelle.delivery_attempts t;
+CREATE SEQUENCE poststelle.outbox_position
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 CREATE VIEW poststelle.outbox_recipients AS
  SELECT r.message_id,
     r.address,
@@ -1157,6 +1375,8 @@ ALTER TABLE ONLY poststelle.host_breakers
     ADD CONSTRAINT host_breakers_pkey PRIMARY KEY (host, direction);
 ALTER TABLE ONLY poststelle.host_failures
     ADD CONSTRAINT host_failures_pkey PRIMARY KEY (host, direction, account_id);
+ALTER TABLE ONLY poststelle.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY poststelle.kysely_migration_lock
     ADD CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.kysely_migration
@@ -1183,6 +1403,8 @@ ALTER TABLE ONLY poststelle.oauth_clients
     ADD CONSTRAINT oauth_clients_token_endpoint_client_id_key UNIQUE (token_endpoint, client_id);
 ALTER TABLE ONLY poststelle.outbound_bodies
     ADD CONSTRAINT outbound_bodies_pkey PRIMARY KEY (message_id, chunk);
+ALTER TABLE ONLY poststelle.outbound_events
+    ADD CONSTRAINT outbound_events_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.outbound_messages
     ADD CONSTRAINT outbound_messages_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.outbound_recipients
@@ -1226,6 +1448,9 @@ CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree 
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
 CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHERE (acknowledged_at IS NULL);
+CREATE UNIQUE INDEX outbound_events_delayed ON poststelle.outbound_events USING btree (message_id) WHERE (event = 'delayed'::text);
+CREATE INDEX outbound_events_open ON poststelle.outbound_events USING btree (id) WHERE ("position" IS NULL);
+CREATE UNIQUE INDEX outbound_events_position ON poststelle.outbound_events USING btree ("position") WHERE ("position" IS NOT NULL);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
 CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_deferred ON poststelle.outbound_messages USING btree (account_id, expires_at) WHERE (state = 'deferred'::text);
@@ -1234,10 +1459,14 @@ CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_message
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
+CREATE INDEX outbound_messages_uncertain ON poststelle.outbound_messages USING btree (internet_message_id) WHERE (state = 'uncertain'::text);
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
 CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
 CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
+CREATE TRIGGER outbound_messages_event AFTER UPDATE OF state ON poststelle.outbound_messages FOR EACH ROW WHEN (((old.state <> new.state) AND (new.state <> 'sending'::text) AND ((new.state <> ALL (ARRAY['queued'::text, 'scheduled'::text])) OR (old.state = 'held'::text)))) EXECUTE FUNCTION poststelle.note_outbound_event();
+CREATE TRIGGER outbound_messages_evidence AFTER UPDATE OF state ON poststelle.outbound_messages FOR EACH ROW WHEN (((old.state <> new.state) AND (new.state = 'uncertain'::text))) EXECUTE FUNCTION poststelle.look_for_evidence();
+CREATE TRIGGER outbound_recipients_bounce AFTER UPDATE OF state ON poststelle.outbound_recipients FOR EACH ROW WHEN (((old.state <> new.state) AND (new.state = 'bounced'::text))) EXECUTE FUNCTION poststelle.note_bounce();
 ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.accounts
@@ -1288,6 +1517,7 @@ GRANT USAGE ON SCHEMA poststelle TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.account_id(account text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.ack_inbound(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.ack_inbound(id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.apply_delivery_reports(reports bigint[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.cancel_message(id bigint) FROM PUBLIC;
@@ -1302,8 +1532,16 @@ GRANT ALL ON FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer) TO
 REVOKE ALL ON FUNCTION poststelle.is_switched_off(lane text, receive boolean, send boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.lane_etas(account_id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.lane_pace(account_id bigint, OUT free_at timestamp with time zone, OUT gap interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.look_for_evidence() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.message_eta(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.message_eta(id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.note_bounce() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.note_outbound_event() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.number_outbound_events(max_rows integer) FROM PUBLIC;
+GRANT SELECT ON TABLE poststelle.outbox_events TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.outbox_since(cursor bigint, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION poststelle.outbox_since(cursor bigint, max_rows integer) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.place() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
@@ -1315,6 +1553,8 @@ REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from tex
 GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.switch_lanes() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.switch_new_lane() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.take_as_sent(id bigint, about text, proof text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.take_copies_as_sent(account bigint, message_ids text[]) FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.account_status TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_attachments TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_delivery_reports TO poststelle_app;

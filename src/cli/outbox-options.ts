@@ -5,7 +5,7 @@ import { UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import { HOLD_REASONS, OUTBOUND_STATES, type HoldReason, type OutboxFilter } from '../db/outbox.ts'
-import type { OutboundState } from '../db/schema.ts'
+import type { OutboundState } from '../db/schema-outbound.ts'
 import { when, type When } from './inbox-options.ts'
 import { printableLine } from './printable.ts'
 

@@ -2,7 +2,7 @@
 
 import type { Change, Refusal } from '../db/outbox-changes.ts'
 import type { HoldReason } from '../db/outbox.ts'
-import type { OutboundState, RecipientState, AttemptOutcome } from '../db/schema.ts'
+import type { OutboundState, RecipientState, AttemptOutcome } from '../db/schema-outbound.ts'
 import type { Language } from '../health/verdict.ts'
 
 type Words = readonly [german: string, english: string]

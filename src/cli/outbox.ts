@@ -8,6 +8,7 @@ import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { addOutboxChangeCommands } from './outbox-change.ts'
 import { entryJson, entryRow, HEAD, replyLine } from './outbox-entry.ts'
+import { addOutboxFenceCommand } from './outbox-fence.ts'
 import { addOutboxFilterOptions, isNarrow, outboxFilter, type OutboxFilterOptions } from './outbox-options.ts'
 import { addOutboxShowCommand } from './outbox-show.ts'
 import { stateWords } from './outbox-words.ts'
@@ -27,6 +28,7 @@ export function addOutboxCommands(program: Command, ctx: CommandContext): void {
   addListCommand(outbox, ctx)
   addOutboxShowCommand(outbox, ctx)
   addOutboxChangeCommands(outbox, ctx)
+  addOutboxFenceCommand(outbox, ctx)
 }
 
 function addListCommand(outbox: Command, ctx: CommandContext): void {

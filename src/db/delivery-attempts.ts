@@ -6,7 +6,7 @@ import { LeaseLost } from '../base/failure.ts'
 import { prepared, type Database } from './database.ts'
 import type { Lease } from './lanes.ts'
 import type { ClaimedMessage } from './outbound.ts'
-import type { AttemptOutcome, OutboundState, RecipientState } from './schema.ts'
+import type { AttemptOutcome, OutboundState, RecipientState } from './schema-outbound.ts'
 
 export interface RecipientUpdate {
   readonly ordinal: number

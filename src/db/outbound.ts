@@ -4,7 +4,8 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { Db, DbOrTx, Tx } from './database.ts'
 import { holdLease, type Lease } from './lanes.ts'
-import type { OutboundState, RecipientState, UncertainPolicy } from './schema.ts'
+import type { UncertainPolicy } from './schema.ts'
+import type { OutboundState, RecipientState } from './schema-outbound.ts'
 
 export interface OutboundRecipient {
   readonly ordinal: number

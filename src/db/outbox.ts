@@ -3,7 +3,7 @@
 
 import { sql, type RawBuilder } from 'kysely'
 import type { Db, DbOrTx } from './database.ts'
-import type { AttemptOutcome, OutboundState, RecipientState } from './schema.ts'
+import type { AttemptOutcome, OutboundState, RecipientState } from './schema-outbound.ts'
 
 export const OUTBOUND_STATES = [
   'scheduled',

@@ -2,6 +2,7 @@
 
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
+import type { OutboundTables } from './schema-outbound.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
 type MaybeDate = Date | null
@@ -15,21 +16,6 @@ export type GuardState = 'paused' | 'adopt' | 'reimport'
 export type RestReason = 'rate' | 'day' | 'pause' | 'host'
 export type HostTrouble = 'login' | 'network'
 export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
-export type OutboundState =
-  | 'scheduled'
-  | 'queued'
-  | 'sending'
-  | 'deferred'
-  | 'held'
-  | 'uncertain'
-  | 'sent'
-  | 'partial'
-  | 'failed'
-  | 'expired'
-  | 'bounced'
-  | 'cancelled'
-export type RecipientState = 'pending' | 'accepted' | 'deferred' | 'rejected' | 'bounced'
-export type AttemptOutcome = 'sent' | 'partial' | 'failed' | 'deferred' | 'uncertain' | 'returned'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
 /** The first refusal of a grant, kept as it was. */
@@ -49,7 +35,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables {
+export interface Tables extends OutboundTables {
   workers: {
     id: Generated<number>
     host: string
@@ -232,6 +218,7 @@ export interface Tables {
     original_message_id: string | null
     outbound_message_id: number | null
     outbound_ordinal: number | null
+    flag: string | null
   }
   host_failures: { host: string; direction: Direction; account_id: number; kind: HostTrouble; at: Date }
   host_breakers: {
@@ -244,81 +231,6 @@ export interface Tables {
     probes: Generated<number>
     flag: string
     evidence: string
-  }
-  send_presets: {
-    provider: Provider
-    max_connections: number
-    messages_per_minute: number
-    recipients_per_day: number
-    recipients_per_message: number
-  }
-  send_budgets: {
-    id: Generated<number>
-    account_id: number | null
-    oauth_client_id: number | null
-    messages_by_second: Generated<Record<string, number>>
-    recipients_by_hour: Generated<Record<string, number>>
-    learned_connections: number | null
-    connections_learned_at: MaybeDate
-    learned_messages_per_minute: number | null
-    messages_per_minute_learned_at: MaybeDate
-    learned_recipients_per_day: number | null
-    recipients_per_day_learned_at: MaybeDate
-    learned_recipients_per_message: number | null
-    recipients_per_message_learned_at: MaybeDate
-    paused_until: MaybeDate
-    pause_flag: string | null
-    pause_evidence: string | null
-    pauses: Generated<number>
-    idle_until: MaybeDate
-    idle_worker: number | null
-  }
-  slow_destinations: { account_id: number; domain: string; failures: number; until: MaybeDate }
-  outbound_messages: {
-    id: Generated<number>
-    account_id: number
-    state: Generated<OutboundState>
-    hold_reason: string | null
-    envelope_from: string
-    internet_message_id: string
-    subject: string | null
-    size_bytes: number
-    sha256: Buffer
-    idempotency_key: string | null
-    request_sha256: Buffer
-    priority: Generated<number>
-    created_at: Now
-    next_attempt_at: MaybeDate
-    expires_at: Date
-    attempts: Generated<number>
-    repeated: Generated<boolean>
-    finished_at: MaybeDate
-    last_reply: string | null
-    last_flag: string | null
-  }
-  outbound_bodies: { message_id: number; chunk: number; bytes: Buffer }
-  outbound_recipients: {
-    message_id: number
-    ordinal: number
-    address: string
-    state: Generated<RecipientState>
-    reply_code: number | null
-    enhanced_code: string | null
-    reply: string | null
-    flag: string | null
-    updated_at: Now
-  }
-  delivery_attempts: {
-    message_id: number
-    number: number
-    started_at: Now
-    phase: Generated<'claimed' | 'handing_over' | 'done'>
-    finished_at: MaybeDate
-    outcome: AttemptOutcome | null
-    step: string | null
-    reply: string | null
-    flag: string | null
-    transcript: string | null
   }
   account_health: {
     account_id: number

@@ -8,10 +8,12 @@ import { loadGrant } from '../db/grants.ts'
 import type { HostSlots } from '../net/host-slots.ts'
 import { Submission } from '../smtp/submission.ts'
 import type { KeptConnections } from './kept-connections.ts'
+import type { RestoreFence } from './restore-fence.ts'
 
 export interface SendContext extends CredentialContext {
   readonly database: Database
   readonly keptConnections: KeptConnections
+  readonly fence: RestoreFence
   /** Of a process that drains many lanes at once. */
   readonly sendSlots?: HostSlots
 }

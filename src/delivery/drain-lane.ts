@@ -35,6 +35,8 @@ export async function drainLane(ctx: SendContext, lease: Lease, signal: AbortSig
     await releaseLane(ctx.db, lease, null)
     return { attempted: 0 }
   }
+  // a database that was restored holds its mail before any of it can be claimed
+  await ctx.fence.pass()
   const repeatAt = later(ctx.clock.now(), EVIDENCE_WAIT_MS)
   const orphans = await recoverOrphans(ctx.db, lease, { policy: account.uncertainPolicy, repeatAt })
   if (orphans.uncertain + orphans.returned > 0)

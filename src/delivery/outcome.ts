@@ -5,7 +5,8 @@ import { HOUR_MS, later } from '../base/clock.ts'
 import { Failure, type Scope } from '../base/failure.ts'
 import type { RecipientUpdate, Settlement } from '../db/delivery-attempts.ts'
 import type { ClaimedMessage } from '../db/outbound.ts'
-import type { RecipientState, UncertainPolicy } from '../db/schema.ts'
+import type { UncertainPolicy } from '../db/schema.ts'
+import type { RecipientState } from '../db/schema-outbound.ts'
 import { EVIDENCE_WAIT_MS, nextAttempt } from './redelivery.ts'
 
 export interface RecipientReply {
@@ -219,8 +220,14 @@ function fold(
     const nextAttemptAt = at < message.expiresAt || message.expiresAt <= about.now ? at : message.expiresAt
     return { ...base, state: 'deferred', nextAttemptAt, outcome: 'deferred' }
   }
-  if (open) return { ...base, state: some('accepted') ? 'partial' : 'expired', nextAttemptAt: null, outcome: 'failed' }
-  if (!some('accepted')) return { ...base, state: 'failed', nextAttemptAt: null, outcome: 'failed' }
-  const state = some('rejected') ? 'partial' : 'sent'
+  if (open) {
+    const state = some('accepted') || some('bounced') ? 'partial' : 'expired'
+    return { ...base, state, nextAttemptAt: null, outcome: 'failed' }
+  }
+  if (!some('accepted')) {
+    // a report about an earlier transaction of the same message may have come meanwhile
+    return { ...base, state: some('bounced') ? 'bounced' : 'failed', nextAttemptAt: null, outcome: 'failed' }
+  }
+  const state = some('rejected') || some('bounced') ? 'partial' : 'sent'
   return { ...base, state, nextAttemptAt: null, outcome: state, transcript: state === 'sent' ? null : base.transcript }
 }

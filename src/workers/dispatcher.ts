@@ -7,6 +7,7 @@ import { sweepBlobs } from '../db/blobs.ts'
 import type { Db } from '../db/database.ts'
 import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
+import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
@@ -30,6 +31,7 @@ export interface DispatcherOptions {
 
 export class Dispatcher {
   readonly #o: DispatcherOptions
+  readonly #numbering: EventNumbering
   /** By payload: a bell that rings twice is one. */
   readonly #rung = new Map<string, Lane>()
   #timer: NodeJS.Timeout | undefined
@@ -44,6 +46,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#o = options
+    this.#numbering = new EventNumbering(options.db)
   }
 
   start(): void {
@@ -120,6 +123,7 @@ export class Dispatcher {
       await sweepBlobs(db)
     }
     await dispatchDue(db, queues, rung)
+    await this.#numbering.tick()
   }
 }
 

@@ -8,6 +8,7 @@ import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
 import { KeptConnections } from '../delivery/kept-connections.ts'
 import { LANE_JOBS, POLLS_PER_HOST, SENDS_PER_HOST } from '../jobs/lane-jobs.ts'
+import { RestoreFence } from '../delivery/restore-fence.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import { ParsePool } from '../message/parse-pool.ts'
 import type { Net } from '../net/net.ts'
@@ -26,6 +27,7 @@ const CLOSE_MS = 3_000
 export interface WorkerOptions {
   readonly database: Database
   readonly databaseUrl: string
+  readonly dataFolder: string
   readonly queues: QueueFactory
   readonly vault: Vault
   readonly net: Net
@@ -45,6 +47,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   const stopping = new AbortController()
   const { db } = o.database
   const queues = new Map<QueueName, LaneQueue>(QUEUE_NAMES.map((name) => [name, o.queues.queue(name)]))
+  const fence = await RestoreFence.open({ db, dataFolder: o.dataFolder, log: o.log })
   let workerId = 0
   const dispatcher = new Dispatcher({ db, queues, log: o.log, workerId: () => workerId })
   const session = await WorkerSession.open(o.databaseUrl, {
@@ -68,6 +71,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     sendSlots: new HostSlots(SENDS_PER_HOST),
     parsePool,
     keptConnections,
+    fence,
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
@@ -94,6 +98,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       await keptConnections.close()
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
+      await atMost(CLOSE_MS, fence.close())
       await atMost(CLOSE_MS, session.close())
       await atMost(CLOSE_MS, Promise.all([...queues.values()].map((queue) => queue.close())))
     },

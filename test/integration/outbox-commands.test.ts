@@ -3,7 +3,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { submitMessage } from '../../src/db/outbound.ts'
-import type { OutboundState } from '../../src/db/schema.ts'
+import type { OutboundState } from '../../src/db/schema-outbound.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { outgoingMessage } from '../support/mail-world.ts'
 import { putInState, waitingMail } from '../support/outbox-rows.ts'

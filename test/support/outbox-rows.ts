@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import type { Db } from '../../src/db/database.ts'
-import type { OutboundState } from '../../src/db/schema.ts'
+import type { OutboundState } from '../../src/db/schema-outbound.ts'
 
 const FINAL = ['sent', 'partial', 'failed', 'expired', 'bounced', 'cancelled']
 

@@ -16,6 +16,7 @@ const VIEWS = [
   'ledger_gaps',
   'outbox',
   'outbox_attempts',
+  'outbox_events',
   'outbox_recipients',
 ]
 const FUNCTIONS = [
@@ -24,6 +25,7 @@ const FUNCTIONS = [
   'cancel_message',
   'inbox_since',
   'message_eta',
+  'outbox_since',
   'raw_message',
   'send_paused_until',
   'send_rate',

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CHANGES, changeMessages, planChange, type Change } from '../../../src/db/outbox-changes.ts'
 import { countOutbox, listOutbox, loadOutboxMessage, type OutboxFilter } from '../../../src/db/outbox.ts'
 import { submitMessage } from '../../../src/db/outbound.ts'
-import type { OutboundState } from '../../../src/db/schema.ts'
+import type { OutboundState } from '../../../src/db/schema-outbound.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../../support/house.ts'
 import { outgoingMessage } from '../../support/mail-world.ts'
 import { putInState, waitingMail } from '../../support/outbox-rows.ts'
@@ -23,7 +23,7 @@ describe('lists of the outbox', () => {
   afterAll(() => house.close())
   beforeEach(async () => {
     await sql`delete from poststelle.outbound_messages`.execute(house.db)
-    await sql`update poststelle.lanes set due_at = null, parked_until = null, lease_token = null, lease_until = null, lease_worker = null`.execute(
+    await sql`update poststelle.lanes set due_at = null, parked_until = null, rests_until = null, rests_for = null, lease_token = null, lease_until = null, lease_worker = null`.execute(
       house.db,
     )
     await sql`update poststelle.accounts set enabled_send = true, messages_per_minute = null`.execute(house.db)

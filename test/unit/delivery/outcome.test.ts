@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { DAY_MS, later, MINUTE_MS } from '../../../src/base/clock.ts'
 import { Failure, type Persistence, type Scope } from '../../../src/base/failure.ts'
 import type { ClaimedMessage } from '../../../src/db/outbound.ts'
-import type { OutboundState, RecipientState, UncertainPolicy } from '../../../src/db/schema.ts'
+import type { UncertainPolicy } from '../../../src/db/schema.ts'
+import type { OutboundState, RecipientState } from '../../../src/db/schema-outbound.ts'
 import {
   decide,
   isLaneFault,
@@ -90,6 +91,8 @@ describe('the recipients of one attempt and of earlier ones fold into one state'
     [['rejected', 'deferred'], { 2: '5yz' }, 'failed', 'failed'],
     [['accepted', 'rejected', 'deferred'], { 3: 'ok' }, 'partial', 'partial'],
     [['pending', 'pending'], { 1: 'ok' }, 'deferred', 'deferred'],
+    [['bounced', 'deferred'], { 2: 'ok' }, 'partial', 'partial'],
+    [['bounced', 'deferred'], { 2: '5yz' }, 'bounced', 'failed'],
   ])('%j answered %j: %s', (before, answers, state, outcome) => {
     const { settlement, laneFailure } = decide(message(before), replied(answers), ABOUT)
     expect([settlement.state, settlement.outcome]).toEqual([state, outcome])
