@@ -1,10 +1,11 @@
 // The server at the end of the line, in a process of its own: STARTTLS, AUTH PLAIN, and as little work for a message as can be.
-// It counts the messages of one run by the ids in their subjects and notes when each arrived.
+// It counts the messages of one run by the ids in their subjects and notes when each arrived. sink.c does the same for less.
 
 import { createServer, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
 import { createSecureContext, TLSSocket } from 'node:tls'
 import { monotonicMs } from '../machine.ts'
-import type { SinkAsks, SinkFindings } from './sink.ts'
+import type { SinkFindings } from './sink.ts'
 
 const END = Buffer.from('\r\n.\r\n')
 const EXTENSIONS = ['PIPELINING', 'SIZE 157286400', '8BITMIME', 'ENHANCEDSTATUSCODES']
@@ -126,27 +127,31 @@ class Session {
     senders.add(this)
     if (arrivedAt.has(Number(id))) doubled += 1
     else arrivedAt.set(Number(id), at)
-    if (arrivedAt.size === expected) process.send?.('all')
+    if (arrivedAt.size === expected) answer('all')
   }
 }
+
+const answer = (line: string): void => void process.stdout.write(`${line}\n`)
 
 const server = createServer({ noDelay: true }, (socket) => void new Session(socket))
 server.listen(0, '127.0.0.1', () => {
   const address = server.address()
-  if (address !== null && typeof address === 'object') process.send?.(address.port)
+  if (address !== null && typeof address === 'object') answer(String(address.port))
 })
 
-process.on('message', (ask: SinkAsks) => {
-  if (ask === 'findings') {
-    const findings: SinkFindings = { arrivedAt: [...arrivedAt], doubled, connections: senders.size }
-    process.send?.(findings)
-    return
-  }
-  run = ask.run
-  expected = ask.count
-  doubled = 0
-  arrivedAt.clear()
-  senders.clear()
-  process.send?.('ready')
-})
-process.once('disconnect', () => process.exit())
+createInterface(process.stdin)
+  .on('line', (line) => {
+    const [word, name = '', count] = line.split(' ')
+    if (word === 'expect') {
+      run = name
+      expected = Number(count)
+      doubled = 0
+      arrivedAt.clear()
+      senders.clear()
+      answer('ready')
+    } else {
+      const findings: SinkFindings = { arrivedAt: [...arrivedAt], doubled, connections: senders.size }
+      answer(JSON.stringify(findings))
+    }
+  })
+  .once('close', () => process.exit())

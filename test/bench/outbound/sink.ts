@@ -1,11 +1,11 @@
 // The sink as the measuring process sees it: one run after the other, each with messages of its own.
 
-import { fork } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { removeFolder, tempFolder } from '../../support/child.ts'
 import type { Pki } from '../../support/pki.ts'
-
-export type SinkAsks = 'findings' | { readonly run: string; readonly count: number }
 
 /** What the sink's process tells. */
 export interface SinkFindings {
@@ -46,25 +46,33 @@ export const SINK_USER = 'bench@example.test'
 const PASSWORD = 'correct-horse'
 
 export async function startSink(pki: Pki): Promise<Sink> {
-  const child = fork(join(import.meta.dirname, 'sink-child.ts'), [SINK_USER, PASSWORD], {
-    env: { ...process.env, SINK_CERT: pki.cert, SINK_KEY: pki.key },
+  const folder = tempFolder('sink')
+  const [program, ...args] = sinkProgram(folder)
+  const child = spawn(program, [...args, SINK_USER, PASSWORD], {
+    env: { SINK_CERT: pki.cert, SINK_KEY: pki.key },
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
-  const [port] = (await once(child, 'message')) as [number]
-  const died = once(child, 'exit').then(() => {
+  const lines = createInterface(child.stdout)
+  const died = once(child, 'close').then(() => {
     throw new Error('the sink ended')
   })
   died.catch(() => undefined)
-  const ask = async (question: SinkAsks): Promise<unknown> => {
-    const answer = new Promise((resolve) => {
-      child.on('message', function heard(message) {
-        if (message === 'all') return
-        child.off('message', heard)
-        resolve(message)
+  const answer = async (): Promise<string> => {
+    const line = new Promise<string>((resolve) => {
+      lines.on('line', function heard(line) {
+        if (line === 'all') return
+        lines.off('line', heard)
+        resolve(line)
       })
     })
-    child.send(question)
-    return await Promise.race([answer, died])
+    return await Promise.race([line, died])
   }
+  const ask = async (question: string): Promise<string> => {
+    const answered = answer()
+    child.stdin.write(`${question}\n`)
+    return await answered
+  }
+  const port = Number(await answer())
   let runs = 0
   return {
     port,
@@ -76,14 +84,14 @@ export async function startSink(pki: Pki): Promise<Sink> {
       const name = `r${runs}`
       let complete: () => void = () => undefined
       const all = new Promise<void>((resolve) => (complete = resolve))
-      await ask({ run: name, count })
-      child.on('message', function heard(message) {
-        if (message !== 'all') return
-        child.off('message', heard)
+      await ask(`expect ${name} ${count}`)
+      lines.on('line', function heard(line) {
+        if (line !== 'all') return
+        lines.off('line', heard)
         complete()
       })
       const arrivals = async (): Promise<Arrivals> => {
-        const { arrivedAt, doubled, connections } = (await ask('findings')) as SinkFindings
+        const { arrivedAt, doubled, connections } = JSON.parse(await ask('findings')) as SinkFindings
         const lastAt = arrivedAt.reduce((last, [, at]) => Math.max(last, at), 0)
         return { at: new Map(arrivedAt), lastAt, lost: count - arrivedAt.length, doubled, connections }
       }
@@ -102,9 +110,23 @@ export async function startSink(pki: Pki): Promise<Sink> {
       }
     },
     stop: async () => {
-      if (child.connected) child.disconnect()
+      child.stdin.end()
       await died.catch(() => undefined)
+      removeFolder(folder)
     },
+  }
+}
+
+/** In C where it can be compiled: then the sink takes less of what the senders are to have. */
+function sinkProgram(folder: string): [program: string, ...args: string[]] {
+  const program = join(folder, 'sink')
+  try {
+    const source = join(import.meta.dirname, 'sink.c')
+    execFileSync('cc', ['-O2', '-o', program, source, '-lssl', '-lcrypto', '-lpthread'], { stdio: 'ignore' })
+    return [program]
+  } catch {
+    console.log('there is no C compiler with the headers of OpenSSL: the sink is one of Node, at three times the CPU')
+    return [process.execPath, join(import.meta.dirname, 'sink-child.ts')]
   }
 }
 
