@@ -40,8 +40,8 @@ export function childrenCpuMs(): number {
   return ((fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS
 }
 
-/** The kernel's note of this process's highest memory begins anew. */
-export const forgetPeakRss = (): void => writeFileSync('/proc/self/clear_refs', '5')
+/** The kernel's note of a process's highest memory begins anew, at what it has now. */
+export const forgetPeakRss = (pid = process.pid): void => writeFileSync(`/proc/${pid}/clear_refs`, '5')
 
 /** Highest resident memory of a living process. */
 export function peakRssMb(pid: number): number {

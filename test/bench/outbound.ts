@@ -1,10 +1,20 @@
-// `outbound [small]`: mail that was accepted, through the service to a sink over STARTTLS with AUTH PLAIN, beside other senders
+// `outbound [small|latency|large|parked|rtt]`: mail that was accepted, through the service to a sink over STARTTLS with AUTH PLAIN, beside other senders
 // in the same run.
 
 import { machine } from './machine.ts'
+import { large } from './outbound/large.ts'
+import { latency } from './outbound/latency.ts'
+import { parked } from './outbound/parked.ts'
+import { rtt } from './outbound/rtt.ts'
 import { small } from './outbound/small.ts'
 
-const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = { small }
+const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = {
+  small,
+  latency,
+  large,
+  parked,
+  rtt,
+}
 
 export async function outbound([name, ...args]: readonly string[]): Promise<void> {
   console.log(`on ${machine()}; senders, sink and database share it`)

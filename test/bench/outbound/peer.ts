@@ -36,6 +36,8 @@ export interface PeerOptions {
   readonly connections: number
   readonly messages: number
   readonly sizeBytes: number
+  /** So many before the clock starts; 500 where nothing is said. */
+  readonly warm?: number
 }
 
 const NAMES = { nodemailer: 'nodemailer pool', bullmq: 'BullMQ on Redis + nodemailer pool' }
@@ -50,7 +52,7 @@ export async function runPeer(kind: PeerKind, o: PeerOptions): Promise<Row> {
   try {
     const pid = child.pid ?? 0
     await told(child, 'started')
-    await drain(child, sink, WARM)
+    await drain(child, sink, o.warm ?? WARM)
     const costs = (): number[] => [treeCpuMs(pid), cpuMs(sink.pid), redis ? cpuMs(redis.pid) : 0]
     const { begun, before, arrivals } = await drain(child, sink, o.messages, costs)
     const spent = costs().map((ms, i) => ms - (before[i] ?? 0))

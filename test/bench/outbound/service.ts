@@ -23,6 +23,9 @@ export interface Costs {
 export interface Service {
   readonly backend: Backend
   readonly house: BenchHouse
+  readonly caFile: string
+  /** Where the account sends: the sink, or what stands before it. */
+  readonly port: number
   readonly sink: Sink
   readonly pid: number
   /** Connections as an application has them. */
@@ -47,7 +50,7 @@ const SUBMITTERS = 4
 const AT_ONCE = 100
 const WARM = 500
 
-export async function startService(o: { backend: Backend; roundTripMs?: number }): Promise<Service> {
+export async function startService(o: { backend: Backend; roundTripMs?: number; warm?: number }): Promise<Service> {
   const pki = await makePki()
   const sink = await startSink(pki)
   const proxy = o.roundTripMs === undefined ? undefined : await startLagProxy(sink.port, o.roundTripMs)
@@ -103,6 +106,8 @@ export async function startService(o: { backend: Backend; roundTripMs?: number }
   const service: Service = {
     backend: o.backend,
     house,
+    caFile: pki.caFile,
+    port: proxy?.port ?? sink.port,
     sink,
     pid: worker.pid,
     pool,
@@ -131,7 +136,7 @@ export async function startService(o: { backend: Backend; roundTripMs?: number }
     close,
   }
   try {
-    await warm(service, worker)
+    await warm(service, worker, o.warm ?? WARM)
     return service
   } catch (error) {
     await close()
@@ -149,10 +154,10 @@ async function inParallel(count: number, work: (number: number) => Promise<void>
 }
 
 /** Code is warm and connections are made, as in a worker that has been running for a while. */
-async function warm(service: Service, worker: RunningCommand): Promise<void> {
+async function warm(service: Service, worker: RunningCommand, count: number): Promise<void> {
   await worker.until(/"queues":"/)
-  const run = await service.sink.expect(WARM)
-  await service.store(run, WARM, 4_096)
+  const run = await service.sink.expect(count)
+  await service.store(run, count, 4_096)
   await run.all(LIMIT_MS)
   await service.untilSettled()
 }

@@ -4,6 +4,7 @@
 import { makePki } from '../../support/pki.ts'
 import { monotonicMs, treePeakRssMb } from '../machine.ts'
 import { runPeer } from './peer.ts'
+import { runPrograms } from './programs.ts'
 import { LIMIT_MS, startService, type Backend, type Service } from './service.ts'
 import { startSink, type SinkRun } from './sink.ts'
 import { printTable, type Row } from './table.ts'
@@ -71,7 +72,7 @@ async function theirs(messages: number): Promise<Row[]> {
   const { port } = sink
   try {
     const o = { sink, port, caFile: pki.caFile, connections: PEER_CONNECTIONS, messages, sizeBytes: SIZE_BYTES }
-    return [await runPeer('nodemailer', o), await runPeer('bullmq', o)]
+    return [await runPeer('nodemailer', o), await runPeer('bullmq', o), ...(await runPrograms(o))]
   } finally {
     await sink.stop()
     await pki.stop()

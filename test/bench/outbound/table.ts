@@ -25,6 +25,7 @@ const COLUMNS = [
   'sink',
   'RSS MB',
   'connections',
+  'msgs/s each',
   'lost',
   'doubled',
   'ours is',
@@ -39,13 +40,14 @@ export function printTable(title: string, rows: readonly Row[]): void {
     return [
       row.sender,
       String(row.messages),
-      perSecond < 100 ? perSecond.toFixed(1) : String(Math.round(perSecond)),
+      short(perSecond),
       each(row.cpuMs),
       each(row.postgresCpuMs),
       each(row.redisCpuMs),
       each(row.sinkCpuMs),
       row.peakRssMb === undefined ? '-' : String(row.peakRssMb),
       String(row.arrivals.connections),
+      short(perSecond / row.arrivals.connections),
       String(row.arrivals.lost),
       String(row.arrivals.doubled),
       i === 0 ? '' : `${(ours / perSecond).toFixed(2)} times as fast`,
@@ -63,5 +65,7 @@ export function printTable(title: string, rows: readonly Row[]): void {
   const wrong = rows.filter(({ arrivals }) => arrivals.lost + arrivals.doubled > 0)
   if (wrong.length > 0) process.exitCode = 1
 }
+
+const short = (perSecond: number): string => (perSecond < 100 ? perSecond.toFixed(1) : String(Math.round(perSecond)))
 
 const rate = (row: Row): number => row.messages / row.seconds
