@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { errorCode, errorText, UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
-import { submitMessage } from '../db/outbound.ts'
+import { submitMessage } from '../db/submissions.ts'
 import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, withInstallation, type JsonOption } from './run.ts'
 

@@ -223,20 +223,3 @@ export async function nextDueAt(db: DbOrTx, accountId: number): Promise<Date | n
     .executeTakeFirst()
   return row?.at ?? null
 }
-
-/** For the command line and the API: the same function that applications call. */
-export async function submitMessage(
-  db: DbOrTx,
-  message: {
-    account: string
-    envelopeFrom: string
-    recipients: readonly string[]
-    raw: Buffer
-    idempotencyKey: string | null
-  },
-): Promise<number> {
-  const { rows } = await sql<{ id: number }>`
-    select poststelle.submit_message(${message.account}, ${message.envelopeFrom}, ${[...message.recipients]}::text[], ${message.raw},
-      ${message.idempotencyKey}) as id`.execute(db)
-  return rows[0]?.id ?? 0
-}

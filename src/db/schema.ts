@@ -30,6 +30,30 @@ export type RecipientState = 'pending' | 'accepted' | 'deferred' | 'rejected' | 
 export type AttemptOutcome = 'sent' | 'partial' | 'failed' | 'deferred' | 'uncertain' | 'returned'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
+export interface StoredAddress {
+  address: string
+  name?: string
+}
+
+/** What submit_parts keeps of a message until it is composed: checked, without Bcc, attachments without their bytes. */
+export interface StoredParts {
+  from: StoredAddress
+  reply_to?: StoredAddress
+  to: StoredAddress[]
+  cc: StoredAddress[]
+  subject?: string
+  text?: string
+  html?: string
+  headers: Record<string, string>
+  attachments: {
+    filename?: string
+    content_type: string
+    content_id?: string
+    disposition?: 'attachment' | 'inline'
+    size_bytes: number
+  }[]
+}
+
 /** The first refusal of a grant, kept as it was. */
 export interface StoredRefusal {
   flag: string
@@ -241,8 +265,9 @@ export interface Tables {
     envelope_from: string
     internet_message_id: string
     subject: string | null
-    size_bytes: number
-    sha256: Buffer
+    /** Null until the message was composed; so is sha256. */
+    size_bytes: number | null
+    sha256: Buffer | null
     idempotency_key: string | null
     request_sha256: Buffer
     priority: Generated<number>
@@ -256,6 +281,8 @@ export interface Tables {
     last_flag: string | null
   }
   outbound_bodies: { message_id: number; chunk: number; bytes: Buffer }
+  outbound_drafts: { message_id: number; dated_at: Date; parts: ColumnType<StoredParts, string, string> }
+  outbound_draft_attachments: { message_id: number; ordinal: number; chunk: number; bytes: Buffer }
   outbound_recipients: {
     message_id: number
     ordinal: number
