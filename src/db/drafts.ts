@@ -1,7 +1,7 @@
 // Drafts: messages that were submitted in parts, until their bytes are made. Pieces are written while they are made, without a
 // transaction; they count only once the message is settled as composed, under the lease.
 
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
 import type { Db } from './database.ts'
 import { underLease, type Lease } from './lanes.ts'
 import type { StoredParts } from './schema.ts'
@@ -76,8 +76,7 @@ export async function writePieces(
 ): Promise<void> {
   const { numAffectedRows } = await sql`
     insert into poststelle.outbound_bodies (message_id, chunk, bytes)
-    select m.id, ${firstChunk} + p.n - 1, p.bytes
-    from poststelle.outbound_messages m, unnest(${[...chunks]}::bytea[]) with ordinality p (bytes, n)
+    select m.id, p.chunk, p.bytes from poststelle.outbound_messages m, ${rowsOf(firstChunk, chunks)}
     where m.id = ${messageId} and m.size_bytes is null and exists (select from poststelle.lanes l where l.account_id = ${lease.accountId}
       and l.lane = ${lease.lane} and l.lease_token = ${lease.token} and l.lease_until > now())
     on conflict (message_id, chunk) do update set bytes = excluded.bytes`.execute(db)
@@ -104,9 +103,13 @@ export async function settleComposed(
         where id = ${messageId} and account_id = ${accountId} and size_bytes is null returning id
       ), body as (
         insert into poststelle.outbound_bodies (message_id, chunk, bytes)
-        select c.id, ${last.firstChunk} + p.n - 1, p.bytes from composed c, unnest(${[...last.chunks]}::bytea[]) with ordinality p (bytes, n)
+        select c.id, p.chunk, p.bytes from composed c, ${rowsOf(last.firstChunk, last.chunks)}
         on conflict (message_id, chunk) do update set bytes = excluded.bytes
       )
       delete from poststelle.outbound_drafts d using composed where d.message_id = composed.id`.execute(tx)
   })
 }
+
+/** Each chunk as a parameter of its own: an array of them would go as hexadecimal text. */
+const rowsOf = (firstChunk: number, chunks: readonly Buffer[]): RawBuilder<unknown> =>
+  sql`(values ${sql.join(chunks.map((bytes, i) => sql`(${firstChunk + i}::int, ${bytes}::bytea)`))}) p (chunk, bytes)`

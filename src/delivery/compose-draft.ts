@@ -87,7 +87,8 @@ class BodyWriter {
     if (this.#length < HELD_CHUNKS * BODY_CHUNK_BYTES) return
     if (this.#chunk === 0) await dropPieces(this.#db, this.#lease, this.#messageId)
     const held = Buffer.concat(this.#pieces, this.#length)
-    const whole = held.length - (held.length % BODY_CHUNK_BYTES)
+    // something is left for the last statement
+    const whole = held.length - (held.length % BODY_CHUNK_BYTES || BODY_CHUNK_BYTES)
     const chunks = [...cut(held.subarray(0, whole))]
     await writePieces(this.#db, this.#lease, this.#messageId, this.#chunk, chunks)
     this.#chunk += chunks.length

@@ -67,7 +67,7 @@ function composer(parts: ComposeParts, onBroken: (error: unknown) => void): Mail
     cc: parts.cc.map(named),
     ...(parts.replyTo && { replyTo: named(parts.replyTo) }),
     headers: [
-      ...Object.entries(parts.headers).map(([name, value]) => field(name, value)),
+      ...Object.entries(parts.headers).map(([name, value]) => field(name, value.trim().replaceAll(/ +/g, ' '))),
       ...(parts.subject === undefined ? [] : [field('Subject', parts.subject)]),
     ],
     ...(parts.text !== undefined && { text: lines(parts.text) }),
@@ -93,10 +93,15 @@ function composer(parts: ComposeParts, onBroken: (error: unknown) => void): Mail
 /** A name of its own, so that an address is never read out of a text. */
 const named = ({ address, name }: ComposeAddress): { address: string; name: string } => ({ address, name: name ?? '' })
 
-/** A text that looks like an encoded word is encoded, so that it is read as it was written. */
+/** Other than the composer does it, quotes stay as they are: programs read these fields too. */
 const field = (key: string, value: string) => ({
   key,
-  value: value.includes('=?') ? { prepared: true, foldLines: true, value: encodedWords(value) } : value,
+  // what looks like an encoded word is encoded, so that it is read as it was written
+  value: {
+    prepared: true,
+    foldLines: true,
+    value: /^[!-~]+(?: [!-~]+)*$/.test(value) && !value.includes('=?') ? value : encodedWords(value),
+  },
 })
 
 const WORD_BYTES = 39

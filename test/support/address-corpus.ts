@@ -148,8 +148,8 @@ export const ADDRESS_CASES: readonly AddressCase[] = [
 
 /** Pieces that addresses are thrown together from at random. */
 export const ADDRESS_PIECES = [
-  ...'abzAZ059.-_+@@.. "<>()[],;:\\%=?',
-  ...'äÄßİıςΣжあ漢字한ก्उ\u0301\u0300אבע٠١۱ﬁＡ²ǅſK\u00ad\u200b\u200c\u200d\u202e\u2028\u00a0٪।😀',
+  ...Array.from('abzAZ059.-_+@@.. "<>()[],;:\\%=?'),
+  ...Array.from('äÄßİıςΣжあ漢字한ก्उ\u0301\u0300אבע٠١۱ﬁＡ²ǅſK\u00ad\u200b\u200c\u200d\u202e\u2028\u00a0٪।😀'),
   '.example',
   '.test',
   'xn--',
