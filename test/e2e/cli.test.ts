@@ -41,7 +41,7 @@ describe('the command', () => {
     runCommand(args, { ...o, env: { ...env, ...o.env } })
   const file = (name: string, content: unknown): string => {
     const path = join(folder, name)
-    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+    writeFileSync(path, typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content))
     return path
   }
 
@@ -134,6 +134,66 @@ describe('the command', () => {
     ).toMatchObject({ code: 2 })
   })
 
+  test('send makes a message of its parts, and refuses in one line what is wrong with them', async () => {
+    const account = ['send', '--account', 'plain1@example.test']
+    const text = file('text.txt', 'Grüße\n')
+    const pdf = file('Rechnung März.pdf', '%PDF-1.7')
+    const parts = [
+      '--to',
+      'b@example.test',
+      '--cc',
+      'c@example.test',
+      '--bcc',
+      'd@example.test',
+      '--from-name',
+      'Büro, 2. OG',
+    ]
+    const more = ['--reply-to', 'r@example.test', '--subject', 'Hallo', '--html', '<p>Hallo</p>', '--attach', pdf, text]
+    const due = ['--send-after', '2h', '--urgent', '--idempotency-key', 'parts']
+    const first = await run([...account, ...parts, ...more, '--text', `@${text}`, ...due, '--json'])
+    expect(first).toMatchObject({ code: 0, err: '' })
+    const again = await run([...account, ...parts, ...more, '--text', '@-', ...due], { input: 'Grüße\n' })
+    expect(again.out).toBe(`accepted as message ${String(JSON.parse(first.out).id)}\n`)
+    const refused: [string[], number, string][] = [
+      [
+        ['--to', 'b@example.test', '--subject', 'a\nb', '--text', 'x'],
+        1,
+        'parts.subject: contains a line break or another control character',
+      ],
+      [['--to', 'b@example.test', 'x y', '--text', 'x'], 1, "parts.to[1]: 'x y' is not a plain e-mail address"],
+      [['--subject', 'x', '--text', 'x'], 1, 'parts.to: at least one recipient is needed, in to, cc or bcc'],
+      [['--to', 'b@example.test', '--subject', 'x'], 1, 'parts.text: a text, an html or an attachment is needed'],
+      [
+        ['--to', 'b@example.test', '--text', 'y', '--idempotency-key', 'parts'],
+        1,
+        "idempotency_key: 'parts' was used for another message",
+      ],
+      [['--to', 'b@example.test'], 2, 'the message is missing'],
+      [['--to', 'b@example.test', '--file', text, '--subject', 'x'], 2, '--file: is a complete message'],
+      [['--file', text], 2, '--to: is missing'],
+      [['--to', 'b@example.test', '--text', '@/no/such/file'], 2, '/no/such/file: cannot be read'],
+      [
+        ['--to', 'b@example.test', '--text', `@${file('latin1.txt', Buffer.from('Gr\xfc\xdfe', 'latin1'))}`],
+        2,
+        '--text: ',
+      ],
+      [['--to', 'b@example.test', '--text', `@${file('nul.txt', 'a\0b')}`], 2, '--text: '],
+      [['--to', 'b@example.test', '--attach', '/no/such/file'], 2, '/no/such/file: cannot be read'],
+      [['--to', 'b@example.test', '--text', 'x', '--urgent', '--priority', '3'], 2, '--urgent: is a priority itself'],
+    ]
+    for (const [args, code, sentence] of refused) {
+      const result = await run([...account, ...args])
+      expect(result).toMatchObject({ code, out: '' })
+      expect(result.err.startsWith(`poststelle: ${sentence}`), result.err).toBe(true)
+      expect(result.err.trimEnd().split('\n')).toHaveLength(1)
+    }
+    for (const args of [
+      ['--priority', '101'],
+      ['--send-after', 'tomorrow'],
+    ])
+      expect((await run([...account, '--to', 'b@example.test', '--text', 'x', ...args])).code).toBe(2)
+  })
+
   test('status has the promised shape, and says that no worker runs', async () => {
     const { out, code } = await run(['status', '--json'])
     expect(code).toBe(0)
@@ -147,7 +207,7 @@ describe('the command', () => {
           flags: [],
           waiting: { count: 0, oldest_at: null },
         },
-        { email: 'plain1@example.test', waiting: { count: 1, oldest_at: expect.any(String) } },
+        { email: 'plain1@example.test', waiting: { count: 2, oldest_at: expect.any(String) } },
       ],
     })
     expect((await run(['status', '--lang', 'de'])).out).toMatch(/^Der Dienst steht\./)

@@ -43,7 +43,7 @@ const BODIES: readonly Buffer[] = [
   'x'.repeat(1_000),
   `${'x'.repeat(997)}.\r\n.${'y'.repeat(5_000)}\r\n.\r\nz`,
   `${'\xfc'.repeat(100_000)}\r\n.`,
-  `${'\r\n.'.repeat(50_000)}`,
+  '\r\n.'.repeat(50_000),
   `${'x'.repeat(65_535)}\r\n.\r\n${'y'.repeat(65_533)}\r\n.\r\n`,
   `${'x'.repeat(262_143 - 200)}\r\n.\r\n`.repeat(2),
 ].map((text) => Buffer.from(text, 'latin1'))

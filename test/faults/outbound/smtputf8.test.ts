@@ -34,9 +34,9 @@ row(
         for (const [address] of DOMAINS) await submit(out, address)
         await out.drain()
         const { messages, commands } = out.server.seen
-        expect(messages.map(({ recipients }) => recipients[0]).toSorted()).toEqual(
-          DOMAINS.flatMap(([, wire]) => [wire, wire]).toSorted(),
-        )
+        expect(
+          messages.flatMap(({ recipients }) => recipients.filter((to) => !to.startsWith('ascii@'))).toSorted(),
+        ).toEqual(DOMAINS.flatMap(([, wire]) => [wire, wire]).toSorted())
         expect(commands.filter((line) => /SMTPUTF8/.test(line))).toEqual([])
         expect(messages.filter(({ bytes }) => /^To: .*[^\x00-\x7f]/m.test(bytes.toString()))).toEqual([])
         expect((await verdicts(out)).filter(({ state }) => state !== 'accepted')).toEqual([])

@@ -17,7 +17,7 @@ const VIEWS = [
   'outbox',
   'outbox_recipients',
 ]
-const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'raw_message', 'submit_message']
+const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'raw_message', 'submit_message', 'submit_parts']
 
 describe('received mail for an application', () => {
   let house: TestHouse

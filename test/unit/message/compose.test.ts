@@ -57,10 +57,9 @@ describe('composing', () => {
       replyTo: { address: 'r@example.test' },
       headers: { 'X-Order': '4711', 'In-Reply-To': '<1@x>', References: '<0@x> <1@x>' },
     })
-    expect(headerNames(message)).toEqual([
-      ...['X-Order', 'In-Reply-To', 'References', 'Subject', 'From', 'To', 'Cc', 'Reply-To', 'Message-ID', 'Date'],
-      ...['Content-Transfer-Encoding', 'MIME-Version', 'Content-Type'],
-    ])
+    expect(headerNames(message).join(' ')).toBe(
+      'X-Order In-Reply-To References Subject From To Cc Reply-To Message-ID Date Content-Transfer-Encoding MIME-Version Content-Type',
+    )
     expect(message.toString()).toContain('Date: Mon, 23 Nov 2026 10:00:00 +0000\r\n')
     expect(message.toString()).toContain('Message-ID: <5f1d@example.test>\r\n')
   })
@@ -76,17 +75,15 @@ describe('composing', () => {
     'x'.repeat(900),
     ' blanks  around   and between ',
   ])('a subject and a name are read as they were written: %s', async (text) => {
-    const message = await bytes({
-      text: 'x',
-      subject: text,
-      headers: { 'X-Text': text },
-      ...(!text.includes('=?') && { to: [{ address: 'b@example.test', name: text }] }),
-    })
+    // a name that looks like an encoded word is not accepted
+    const name = text.includes('=?') ? 'K' : text
+    const to = [{ address: 'b@example.test', name }]
+    const message = await bytes({ text: 'x', subject: text, headers: { 'X-Text': text }, to })
     const parsed = await simpleParser(message)
     expect(parsed.subject).toBe(text)
-    expect(libmime.decodeWords(String(parsed.headers.get('x-text')))).toBe(text.trim().replaceAll(/ +/g, ' '))
-    if (!text.includes('=?'))
-      expect(parsed.to).toMatchObject({ value: [{ address: 'b@example.test', name: text.trim() }] })
+    const [, field = ''] = /^X-Text:((?:.*\r\n[ \t])*.*)\r$/m.exec(message.toString()) ?? []
+    expect(libmime.decodeWords(field.replaceAll('\r\n', '').trim())).toBe(text.trim().replaceAll(/ +/g, ' '))
+    expect(parsed.to).toMatchObject({ value: [{ address: 'b@example.test', name: name.trim() }] })
     expect(
       message
         .toString('latin1')
