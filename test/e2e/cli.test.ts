@@ -154,44 +154,30 @@ describe('the command', () => {
     expect(first).toMatchObject({ code: 0, err: '' })
     const again = await run([...account, ...parts, ...more, '--text', '@-', ...due], { input: 'Grüße\n' })
     expect(again.out).toBe(`accepted as message ${String(JSON.parse(first.out).id)}\n`)
+    const to = ['--to', 'b@example.test']
+    const latin1 = file('latin1.txt', Buffer.from('Gr\xfc\xdfe', 'latin1'))
     const refused: [string[], number, string][] = [
       [
-        ['--to', 'b@example.test', '--subject', 'a\nb', '--text', 'x'],
+        [...to, '--subject', 'a\nb', '--text', 'x'],
         1,
         'parts.subject: contains a line break or another control character',
       ],
-      [['--to', 'b@example.test', 'x y', '--text', 'x'], 1, "parts.to[1]: 'x y' is not a plain e-mail address"],
-      [['--subject', 'x', '--text', 'x'], 1, 'parts.to: at least one recipient is needed, in to, cc or bcc'],
-      [['--to', 'b@example.test', '--subject', 'x'], 1, 'parts.text: a text, an html or an attachment is needed'],
       [
-        ['--to', 'b@example.test', '--text', 'y', '--idempotency-key', 'parts'],
+        [...to, '--text', 'y', '--idempotency-key', 'parts'],
         1,
         "idempotency_key: 'parts' was used for another message",
       ],
-      [['--to', 'b@example.test'], 2, 'the message is missing'],
-      [['--to', 'b@example.test', '--file', text, '--subject', 'x'], 2, '--file: is a complete message'],
-      [['--file', text], 2, '--to: is missing'],
-      [['--to', 'b@example.test', '--text', '@/no/such/file'], 2, '/no/such/file: cannot be read'],
-      [
-        ['--to', 'b@example.test', '--text', `@${file('latin1.txt', Buffer.from('Gr\xfc\xdfe', 'latin1'))}`],
-        2,
-        '--text: ',
-      ],
-      [['--to', 'b@example.test', '--text', `@${file('nul.txt', 'a\0b')}`], 2, '--text: '],
-      [['--to', 'b@example.test', '--attach', '/no/such/file'], 2, '/no/such/file: cannot be read'],
-      [['--to', 'b@example.test', '--text', 'x', '--urgent', '--priority', '3'], 2, '--urgent: is a priority itself'],
+      [to, 2, 'the message is missing'],
+      [[...to, '--file', text, '--subject', 'x'], 2, '--file: is a complete message'],
+      [[...to, '--text', `@${latin1}`], 2, `--text: ${latin1} is not UTF-8 text`],
+      [[...to, '--attach', '/no/such/file'], 2, '/no/such/file: cannot be read'],
     ]
-    for (const [args, code, sentence] of refused) {
-      const result = await run([...account, ...args])
-      expect(result).toMatchObject({ code, out: '' })
-      expect(result.err.startsWith(`poststelle: ${sentence}`), result.err).toBe(true)
-      expect(result.err.trimEnd().split('\n')).toHaveLength(1)
+    const results = await Promise.all(refused.map(([args]) => run([...account, ...args])))
+    for (const [i, [, code, sentence]] of refused.entries()) {
+      expect(results[i]).toMatchObject({ code, out: '' })
+      expect(results[i]?.err).toMatch(/^poststelle: .*\n$/)
+      expect(results[i]?.err).toContain(sentence)
     }
-    for (const args of [
-      ['--priority', '101'],
-      ['--send-after', 'tomorrow'],
-    ])
-      expect((await run([...account, '--to', 'b@example.test', '--text', 'x', ...args])).code).toBe(2)
   })
 
   test('status has the promised shape, and says that no worker runs', async () => {
