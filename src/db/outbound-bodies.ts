@@ -8,7 +8,9 @@ const READ_AHEAD_MAX_BYTES = 64 * 1024
 
 /** Bodies of one piece, by message id. */
 export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[]): Promise<Map<number, Buffer>> {
-  const ids = messages.filter(({ sizeBytes }) => sizeBytes <= READ_AHEAD_MAX_BYTES).map(({ id }) => id)
+  const ids = messages
+    .filter(({ sizeBytes }) => sizeBytes !== null && sizeBytes <= READ_AHEAD_MAX_BYTES)
+    .map(({ id }) => id)
   if (ids.length === 0) return new Map()
   const rows = await db
     .selectFrom('outbound_bodies')
@@ -22,7 +24,7 @@ export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[
 /** The body in pieces, in constant memory. `ahead`: the whole of it, where it was read before. */
 export async function* readOutboundBody(
   db: Db,
-  { id: messageId, sizeBytes }: ClaimedMessage,
+  { id: messageId, sizeBytes }: { id: number; sizeBytes: number },
   ahead?: Buffer,
 ): AsyncGenerator<Buffer> {
   let bytes = 0

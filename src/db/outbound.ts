@@ -20,7 +20,8 @@ export interface ClaimedMessage {
   /** Attempts that count for the schedule, this one included. */
   readonly attempts: number
   readonly envelopeFrom: string
-  readonly sizeBytes: number
+  /** null: it has to be composed first. */
+  readonly sizeBytes: number | null
   /** An uncertain attempt came before this one. */
   readonly repeated: boolean
   /** What it was before the claim, and is again where the attempt is given back. */
@@ -133,7 +134,7 @@ export async function openAttempts(tx: Tx, ids: readonly number[]): Promise<Clai
     attempt: number
     attempts: number
     envelope_from: string
-    size_bytes: number
+    size_bytes: number | null
     repeated: boolean
     before_state: OutboundState
     before_repeated: boolean
@@ -211,21 +212,4 @@ export async function waitingForFlags(
     db,
   )
   return rows
-}
-
-/** For the command line and the API: the same function that applications call. */
-export async function submitMessage(
-  db: DbOrTx,
-  message: {
-    account: string
-    envelopeFrom: string
-    recipients: readonly string[]
-    raw: Buffer
-    idempotencyKey: string | null
-  },
-): Promise<number> {
-  const { rows } = await sql<{ id: number }>`
-    select poststelle.submit_message(${message.account}, ${message.envelopeFrom}, ${[...message.recipients]}::text[], ${message.raw},
-      ${message.idempotencyKey}) as id`.execute(db)
-  return rows[0]?.id ?? 0
 }

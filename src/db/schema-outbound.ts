@@ -35,6 +35,30 @@ export type OutboundEvent =
   | 'released'
 export type FenceReason = 'place' | 'epoch' | 'manual'
 
+export interface StoredAddress {
+  address: string
+  name?: string
+}
+
+/** What submit_parts keeps of a message until it is composed: checked, without Bcc, attachments without their bytes. */
+export interface StoredParts {
+  from: StoredAddress
+  reply_to?: StoredAddress
+  to: StoredAddress[]
+  cc: StoredAddress[]
+  subject?: string
+  text?: string
+  html?: string
+  headers: Record<string, string>
+  attachments: {
+    filename?: string
+    content_type: string
+    content_id?: string
+    disposition?: 'attachment' | 'inline'
+    size_bytes: number
+  }[]
+}
+
 export interface OutboundTables {
   send_presets: {
     provider: Provider
@@ -73,8 +97,9 @@ export interface OutboundTables {
     envelope_from: string
     internet_message_id: string
     subject: string | null
-    size_bytes: number
-    sha256: Buffer
+    /** Null until the message was composed; so is sha256. */
+    size_bytes: number | null
+    sha256: Buffer | null
     idempotency_key: string | null
     request_sha256: Buffer
     priority: Generated<number>
@@ -88,6 +113,8 @@ export interface OutboundTables {
     last_flag: string | null
   }
   outbound_bodies: { message_id: number; chunk: number; bytes: Buffer }
+  outbound_drafts: { message_id: number; dated_at: Date; parts: ColumnType<StoredParts, string, string> }
+  outbound_draft_attachments: { message_id: number; ordinal: number; chunk: number; bytes: Buffer }
   outbound_recipients: {
     message_id: number
     ordinal: number

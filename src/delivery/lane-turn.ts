@@ -38,6 +38,7 @@ export class LaneTurn {
   kept = false
   readonly pace: TurnPace
   readonly #ctx: SendContext
+  readonly #lease: Lease
   readonly #account: Account
   readonly #host: MailHost
   readonly #signal: AbortSignal
@@ -59,6 +60,7 @@ export class LaneTurn {
 
   constructor(ctx: SendContext, lease: Lease, account: Account, host: MailHost, signal: AbortSignal) {
     this.#ctx = ctx
+    this.#lease = lease
     this.#account = account
     this.#host = host
     this.#signal = signal
@@ -98,10 +100,11 @@ export class LaneTurn {
 
   /** One connection: the first one of a turn is taken from the turn before and left to the next, where it lives. */
   async #work(first: boolean): Promise<void> {
-    const [ctx, account, host, signal, journal] = [this.#ctx, this.#account, this.#host, this.#signal, this.#journal]
+    const [ctx, lease, account, host] = [this.#ctx, this.#lease, this.#account, this.#host]
+    const [signal, journal] = [this.#signal, this.#journal]
     const purpose = first ? await purposeOf(ctx, account, host) : ''
     const submission = first ? ctx.keptConnections.take(account.id, purpose) : undefined
-    const line = new Line({ ctx, account, host, signal, journal, submission })
+    const line = new Line({ ctx, lease, account, host, signal, journal, submission })
     try {
       if (!first && !(await this.#opened(line))) return
       for (let next = await this.#next(); next; next = await this.#next()) {

@@ -3,10 +3,13 @@
 
 import { Failure, isStopping } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
+import type { Lease } from '../db/lanes.ts'
 import type { ClaimedMessage } from '../db/outbound.ts'
 import { readOutboundBody } from '../db/outbound-bodies.ts'
+import { CannotCompose } from '../message/compose.ts'
 import { AddressError } from '../smtp/envelope.ts'
 import { UncertainOutcome, type Submission } from '../smtp/submission.ts'
+import { composeDraft } from './compose-draft.ts'
 import { connect, type SendContext } from './connect.ts'
 import type { Journal } from './journal.ts'
 import { openRecipients, type AttemptResult } from './outcome.ts'
@@ -22,6 +25,7 @@ class Withdrawn extends Error {}
 
 export interface LineOptions {
   readonly ctx: SendContext
+  readonly lease: Lease
   readonly account: Account
   readonly host: MailHost
   readonly signal: AbortSignal
@@ -74,16 +78,19 @@ export class Line {
 
   /** `most`: recipients in one transaction. Throws only what is our own fault. */
   async attempt(next: Ready, most: number): Promise<AttemptResult | { readonly kind: 'withdrawn' }> {
-    const { signal } = this.#o
+    const { ctx, lease, signal } = this.#o
+    const { message } = next
     try {
+      // before a server is kept waiting
+      const sizeBytes = message.sizeBytes ?? (await composeDraft(ctx.db, lease, message.id)).sizeBytes
       const submission = await this.open()
       try {
-        return await this.#send(next, submission, most)
+        return await this.#send({ ...next, sizeBytes }, submission, most)
       } catch (error) {
         // it was closed while it lay idle: nothing was said of this message yet
         if (!(error instanceof Failure) || !submission.endedWhileIdle || signal.aborted) throw error
         this.close()
-        return await this.#send(next, await this.open(), most)
+        return await this.#send({ ...next, sizeBytes }, await this.open(), most)
       }
     } catch (error) {
       if (error instanceof Withdrawn) return { kind: 'withdrawn' }
@@ -92,20 +99,25 @@ export class Line {
         const brokenOff = isStopping(signal) && ['network', 'service'].includes(error.verdict.scope)
         return brokenOff ? { kind: 'interrupted' } : { kind: 'refused', failure: error }
       }
-      if (error instanceof AddressError) return { kind: 'refused', failure: malformed(error) }
+      if (error instanceof AddressError || error instanceof CannotCompose)
+        return { kind: 'refused', failure: malformed(error) }
       throw error
     }
   }
 
-  async #send({ message, body }: Ready, submission: Submission, most: number): Promise<AttemptResult> {
+  async #send(
+    { message, body, sizeBytes }: Ready & { sizeBytes: number },
+    submission: Submission,
+    most: number,
+  ): Promise<AttemptResult> {
     const { ctx, journal } = this.#o
     const open = openRecipients(message)
     const recipients = open.slice(0, most)
     const handed = await submission.send(
       { from: message.envelopeFrom, recipients },
-      readOutboundBody(ctx.db, message, body),
+      readOutboundBody(ctx.db, { id: message.id, sizeBytes }, body),
       {
-        sizeBytes: message.sizeBytes,
+        sizeBytes,
         beforeFinalDot: async () => {
           await this.settled
           if (!(await journal.mayHandOver(message))) throw new Withdrawn()
@@ -121,8 +133,8 @@ export class Line {
   }
 }
 
-/** An address that SMTP cannot carry: no other server would take the message either. */
-const malformed = (error: AddressError): Failure =>
+/** An address that SMTP cannot carry, or parts that make no message: no other server would take it either. */
+const malformed = (error: Error): Failure =>
   new Failure(
     { flag: 'message_malformed', scope: 'message', persistence: 'permanent', blocks: [] },
     { stage: 'smtp', step: 'envelope', evidence: error.message },

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Stopping } from '../../src/base/failure.ts'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { outgoingMessage } from '../support/mail-world.ts'

@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import type { OutboundState } from '../../src/db/schema-outbound.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { outgoingMessage } from '../support/mail-world.ts'

@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import type { Db } from '../../src/db/database.ts'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import type { OutboundEvent, OutboundState, RecipientState } from '../../src/db/schema-outbound.ts'
 
 export interface MailIdea {

@@ -30,6 +30,7 @@ const FUNCTIONS = [
   'send_paused_until',
   'send_rate',
   'submit_message',
+  'submit_parts',
 ]
 
 describe('received mail for an application', () => {
