@@ -57,8 +57,10 @@ export interface Sender {
   attempts(id: number): Promise<AttemptRow[]>
   /** How many of this account's messages are in each state. */
   states(): Promise<Readonly<Record<string, number>>>
-  /** What waits for a later time is due now. */
+  /** What waits for a later time is due now, and nothing stands in its way. */
   makeDue(): Promise<void>
+  /** The lane and its host are open again; messages wait as they did. */
+  unpark(): Promise<void>
   /** How often the server took it. */
   copies(name: string): number
   /** Flags that are open for sending. */
@@ -152,6 +154,7 @@ async function openSender(house: TestHouse, server: ScriptedSmtp, user: string, 
       return Object.fromEntries(rows.map(({ state, n }) => [state, n]))
     },
     makeDue: () => makeDue(house, id),
+    unpark: () => unpark(house, id),
     copies: (name) => copiesIn(server.seen.taken).get(`<${name}@out.example.test>`) ?? 0,
     flags: async () =>
       (
@@ -181,11 +184,16 @@ const LINE = 'Zeile mit Text, wie er in einem Brief steht.\r\n'
 const padded = (message: Buffer, sizeBytes: number): Buffer =>
   Buffer.concat([message, Buffer.from(LINE.repeat(Math.max(0, Math.ceil((sizeBytes - message.length) / LINE.length))))])
 
-async function makeDue({ db }: TestHouse, accountId: number): Promise<void> {
+async function makeDue(house: TestHouse, accountId: number): Promise<void> {
   await sql`update poststelle.outbound_messages set next_attempt_at = now()
-    where account_id = ${accountId} and next_attempt_at > now() and finished_at is null`.execute(db)
+    where account_id = ${accountId} and next_attempt_at > now() and finished_at is null`.execute(house.db)
+  await unpark(house, accountId)
+}
+
+async function unpark({ db }: TestHouse, accountId: number): Promise<void> {
   await sql`update poststelle.lanes set parked_until = null, due_at = now()
     where account_id = ${accountId} and lane = 'send'`.execute(db)
+  await sql`update poststelle.host_breakers set open_until = now()`.execute(db)
 }
 
 async function holdCommits(url: string): Promise<() => Promise<void>> {

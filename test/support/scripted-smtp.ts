@@ -79,7 +79,7 @@ export async function startScriptedSmtp(script: SmtpScript = {}): Promise<Script
   const changes = new EventEmitter().setMaxListeners(0)
   const sockets = new Set<Socket>()
   let say: ((reply: string) => void) | undefined
-  const server = createServer((socket) => {
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     seen.connections += 1
     seen.open += 1
