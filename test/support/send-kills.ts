@@ -19,8 +19,8 @@ export interface SendRig extends CrashRig {
   tally(): Promise<Tally>
   /** Nothing waits but what is uncertain, and no lane is at work. */
   settle(): Promise<Tally>
-  /** What is uncertain may be repeated now. */
-  repeatUncertain(): Promise<void>
+  /** What is uncertain is repeated now; then as `settle`. */
+  repeatUncertain(): Promise<Tally>
 }
 
 export interface SendRigOptions {
@@ -46,6 +46,24 @@ export async function openSendRig({ accounts, script }: SendRigOptions): Promise
   const { db } = rig.database
   let submitted = 0
   const look = () => tally(db, server.seen.taken)
+  const settle = async (all: boolean): Promise<Tally> => {
+    let rest = { waiting: 0, uncertain: 0, leased: 0 }
+    await rig.until(
+      () => `it does not come to rest: ${JSON.stringify(rest)}`,
+      async () => {
+        // a lane parked for a passing fault is not waited for
+        await sql`update poststelle.lanes set parked_until = null, due_at = now()
+          where lane = 'send' and lease_token is null and parked_until > now()`.execute(db)
+        const { rows } = await sql<typeof rest>`select
+          count(*) filter (where state <> 'uncertain') as waiting, count(*) filter (where state = 'uncertain') as uncertain,
+          (select count(*) from poststelle.lanes where lease_token is not null) as leased
+          from poststelle.outbound_messages where finished_at is null`.execute(db)
+        rest = rows[0] ?? rest
+        return rest.waiting === 0 && rest.leased === 0 && (rest.uncertain === 0 || !all)
+      },
+    )
+    return await look()
+  }
   sendRig = Object.assign(Object.create(rig) as CrashRig, {
     server,
     hooks: {},
@@ -65,25 +83,11 @@ export async function openSendRig({ accounts, script }: SendRigOptions): Promise
       })
     },
     tally: look,
-    async settle() {
-      let found = await look()
-      const atWork = async (): Promise<boolean> =>
-        (await sql`select from poststelle.lanes where lease_token is not null`.execute(db)).rows.length > 0
-      await rig.until(
-        () => `it does not come to rest: ${JSON.stringify(found)}`,
-        async () => {
-          // a lane parked for a passing fault is not waited for
-          await sql`update poststelle.lanes set parked_until = null, due_at = now()
-            where lane = 'send' and lease_token is null and parked_until > now()`.execute(db)
-          found = await look()
-          return found.waiting === 0 && !(await atWork())
-        },
-      )
-      return found
-    },
+    settle: () => settle(false),
     async repeatUncertain() {
       await sql`update poststelle.outbound_messages set next_attempt_at = now()
         where state = 'uncertain' and next_attempt_at is not null`.execute(db)
+      return await settle(true)
     },
     async close() {
       await rig.close()
