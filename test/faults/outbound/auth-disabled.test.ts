@@ -109,7 +109,7 @@ row(
   { fast: true },
   () => {
     const clock = new ManualClock()
-    const count = sized(2_000, 100_000)
+    const count = sized(500, 100_000)
     return withOutbound({ clock }, async (outbound) => {
       const { db } = outbound.house
       const { state, script } = switched()
