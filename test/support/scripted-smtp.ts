@@ -167,9 +167,9 @@ function serve(plain: Socket, script: SmtpScript, seen: Seen, changed: () => voi
     }
     if (/^AUTH \S+ \S/i.test(command) || command === '(sasl)') return '235 2.7.0 welcome'
     if (verb === 'AUTH') return '334 '
-    if (verb === 'RCPT' && !inTransaction) return '503 5.5.1 need MAIL before RCPT'
-    if (verb === 'DATA') return recipients.length > 0 ? '354 go ahead' : '554 5.5.1 no valid recipients'
+    if (verb === 'DATA') return recipients.length > 0 ? '354 go ahead' : '503 5.5.1 no valid recipients'
     if (verb === 'QUIT') return '221 2.0.0 bye'
+    if (verb === 'RCPT' && !inTransaction) return '503 5.5.1 need MAIL before RCPT'
     if (command === 'STARTTLS') return script.security === 'starttls' ? '220 go ahead' : '502 5.5.1 not here'
     return '250 2.0.0 ok'
   }
