@@ -49,24 +49,24 @@ export interface Sender {
   readonly id: number
   readonly server: ScriptedSmtp
   /** `name`: its Message-ID is made of it. Returns the id in the outbox. */
-  submit(name: string, o?: SubmitOptions): Promise<number>
+  readonly submit: (name: string, o?: SubmitOptions) => Promise<number>
   /** One turn of the lane, due or not. */
-  drain(signal?: AbortSignal): Promise<DrainResult>
-  row(id: number): Promise<OutboxRow>
-  recipients(id: number): Promise<RecipientRow[]>
-  attempts(id: number): Promise<AttemptRow[]>
+  readonly drain: (signal?: AbortSignal) => Promise<DrainResult>
+  readonly row: (id: number) => Promise<OutboxRow>
+  readonly recipients: (id: number) => Promise<RecipientRow[]>
+  readonly attempts: (id: number) => Promise<AttemptRow[]>
   /** How many of this account's messages are in each state. */
-  states(): Promise<Readonly<Record<string, number>>>
+  readonly states: () => Promise<Readonly<Record<string, number>>>
   /** What waits for a later time is due now, and nothing stands in its way. */
-  makeDue(): Promise<void>
+  readonly makeDue: () => Promise<void>
   /** The lane and its host are open again; messages wait as they did. */
-  unpark(): Promise<void>
+  readonly unpark: () => Promise<void>
   /** How often the server took it. */
-  copies(name: string): number
+  readonly copies: (name: string) => number
   /** Flags that are open for sending. */
-  flags(): Promise<{ flag: string; persistence: string; evidence: string }[]>
+  readonly flags: () => Promise<{ flag: string; persistence: string; evidence: string }[]>
   /** When the lane may work next; throws where it never will. */
-  nextAt(): Promise<Date>
+  readonly nextAt: () => Promise<Date>
 }
 
 export interface SenderOptions {
@@ -79,9 +79,9 @@ export interface SenderOptions {
 
 export interface Outbound {
   readonly house: TestHouse
-  sender(script?: SmtpScript, o?: SenderOptions): Promise<Sender>
+  readonly sender: (script?: SmtpScript, o?: SenderOptions) => Promise<Sender>
   /** Nothing about attempts can be committed until the function that it returns is called. */
-  holdCommits(): Promise<() => Promise<void>>
+  readonly holdCommits: () => Promise<() => Promise<void>>
 }
 
 export interface OutboundOptions {

@@ -227,7 +227,8 @@ function serve(plain: Socket, script: SmtpScript, seen: Seen, changed: () => voi
     if (socket === plain) seen.plaintext += chunk.toString('latin1')
     let rest: Buffer = Buffer.concat([missed, chunk])
     missed = Buffer.alloc(0)
-    while (rest.length > 0 && !deaf) {
+    while (rest.length > 0) {
+      if (deaf) return
       if (hanging) {
         missed = rest
         break

@@ -15,12 +15,12 @@ export interface SendRig extends CrashRig {
   /** What the server does at a command, before and after its answer; may be changed at any time. */
   hooks: Pick<SmtpScript, 'before' | 'after'>
   /** So many more messages, spread over the accounts. */
-  submit(count: number): Promise<void>
-  tally(): Promise<Tally>
+  readonly submit: (count: number) => Promise<void>
+  readonly tally: () => Promise<Tally>
   /** Nothing waits but what is uncertain, and no lane is at work. */
-  settle(): Promise<Tally>
+  readonly settle: () => Promise<Tally>
   /** What is uncertain is repeated now; then as `settle`. */
-  repeatUncertain(): Promise<Tally>
+  readonly repeatUncertain: () => Promise<Tally>
 }
 
 export interface SendRigOptions {
