@@ -27,9 +27,9 @@ export interface SmtpScript {
   readonly extensions?: readonly string[]
   /**
    * What to say to a command line; undefined: the usual. Also asked about '(greeting)', '(sasl)' for a SASL response
-   * line, and '.' for the end of a message.
+   * line, and '.' for the end of a message. Connections are numbered from 1.
    */
-  readonly answer?: (command: string, secured: boolean) => Answer | undefined
+  readonly answer?: (command: string, secured: boolean, connection: number) => Answer | undefined
   /** Awaited before the answer to a command leaves, and after it has left. Asked about the same words as `answer`. */
   readonly before?: (command: string) => Promise<void> | void
   readonly after?: (command: string) => Promise<void> | void
@@ -113,6 +113,7 @@ const says = (answer: Answer, code: string): boolean =>
   (typeof answer === 'string' ? answer : (answer.pieces?.join('') ?? answer.raw ?? '')).startsWith(code)
 
 function serve(plain: Socket, script: SmtpScript, seen: Seen, changed: () => void): (reply: string) => void {
+  const connection = seen.connections
   let socket = plain
   let state: 'command' | 'sasl' | 'body' = 'command'
   let input = Buffer.alloc(0)
@@ -149,7 +150,7 @@ function serve(plain: Socket, script: SmtpScript, seen: Seen, changed: () => voi
       if (about !== undefined) await script.after?.(about)
     })
   }
-  const scripted = (command: string) => script.answer?.(command, socket instanceof TLSSocket)
+  const scripted = (command: string) => script.answer?.(command, socket instanceof TLSSocket, connection)
 
   const secure = (greet: boolean) => {
     plain.off('data', onData)

@@ -54,7 +54,7 @@ async function cutAt(outbound: Outbound, what: string, script: SmtpScript, expec
   const { answer } = script
   const sender = await outbound.sender({
     ...script,
-    answer: (command, secured) => (cut ? answer?.(command, secured) : undefined),
+    answer: (...asked) => (cut ? answer?.(...asked) : undefined),
   })
   const id = await sender.submit('eins')
   await sender.drain()
