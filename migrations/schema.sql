@@ -202,6 +202,10 @@ begin
       return 'not_found';
     end if;
     if message.state = 'sending' and change in ('hold', 'cancel') then
+      -- an attempt that is past its point is not locked: whoever has it must be able to settle it
+      if exists (select from poststelle.delivery_attempts t where t.message_id = id and t.finished_at is null and t.phase <> 'claimed') then
+        return 'handing_over';
+      end if;
       -- the attempt before its message, as whoever settles it does
       select t.number, t.phase into open_number, open_phase from poststelle.delivery_attempts t
         where t.message_id = id and t.finished_at is null for update;

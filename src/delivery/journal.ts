@@ -1,71 +1,89 @@
-// Commits for several messages at once: what the connections of a lane bring while one commit is under way goes into the next.
-// The point of no return of a message is the first of its two entries.
+// Commits for several messages at once: points of no return and outcomes that the connections of a lane bring together, or while
+// the commit before is under way, share one.
 
+import { LeaseLost } from '../base/failure.ts'
 import type { Database } from '../db/database.ts'
-import { markHandingOver, settleAttempts, type Settlement } from '../db/delivery-attempts.ts'
+import { writeJournal, type Settlement } from '../db/delivery-attempts.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { ClaimedMessage } from '../db/outbound.ts'
 
-export class Journal {
-  readonly #marks: Batches<ClaimedMessage>
-  readonly #settlements: Batches<{ message: ClaimedMessage; settlement: Settlement }>
+/** So long a connection waits for the others before its final dot. */
+const GATHER_MS = 1
+/** An outcome waits for the next commit, but no longer than that. */
+const SETTLE_MS = 5
+const MOST_AT_ONCE = 200
 
-  constructor(database: Database, lease: Lease) {
-    this.#marks = new Batches(
-      (messages) => markHandingOver(database, lease, messages),
-      (message) => message.id,
-    )
-    this.#settlements = new Batches(
-      (items) => settleAttempts(database, items),
-      ({ message }) => message.id,
-    )
+interface Mark {
+  readonly message: ClaimedMessage
+  readonly done: PromiseWithResolvers<boolean>
+}
+
+interface Outcome extends Mark {
+  readonly settlement: Settlement
+}
+
+export class Journal {
+  readonly #database: Database
+  readonly #lease: Lease
+  /** Connections at work: when all of them wait, nobody else is to come. */
+  readonly #connections: () => number
+  #marks: Mark[] = []
+  #outcomes: Outcome[] = []
+  #writing = false
+  #timer: NodeJS.Timeout | undefined
+  #timerMs = Infinity
+
+  constructor(database: Database, lease: Lease, connections: () => number) {
+    this.#database = database
+    this.#lease = lease
+    this.#connections = connections
   }
 
   /** Whether the final dot may leave; false: somebody has withdrawn the message. Throws LeaseLost: it must not. */
   mayHandOver(message: ClaimedMessage): Promise<boolean> {
-    return this.#marks.add(message)
+    const done = Promise.withResolvers<boolean>()
+    this.#marks.push({ message, done })
+    this.#schedule(this.#marks.length >= this.#connections() ? 0 : GATHER_MS)
+    return done.promise
   }
 
   /** Whether this is what became of the attempt; false: it was settled otherwise before. */
   settle(message: ClaimedMessage, settlement: Settlement): Promise<boolean> {
-    return this.#settlements.add({ message, settlement })
-  }
-}
-
-const MOST_AT_ONCE = 200
-
-class Batches<T> {
-  readonly #write: (items: readonly T[]) => Promise<ReadonlySet<number>>
-  readonly #idOf: (item: T) => number
-  #waiting: { item: T; done: PromiseWithResolvers<boolean> }[] = []
-  #writing = false
-
-  constructor(write: (items: readonly T[]) => Promise<ReadonlySet<number>>, idOf: (item: T) => number) {
-    this.#write = write
-    this.#idOf = idOf
-  }
-
-  add(item: T): Promise<boolean> {
     const done = Promise.withResolvers<boolean>()
-    this.#waiting.push({ item, done })
-    // in a turn of its own: those that arrive together go together
-    if (!this.#writing) {
-      this.#writing = true
-      setImmediate(() => void this.#run())
-    }
+    this.#outcomes.push({ message, settlement, done })
+    this.#schedule(this.#outcomes.length >= MOST_AT_ONCE ? 0 : SETTLE_MS)
     return done.promise
   }
 
-  async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MOST_AT_ONCE)
-      try {
-        const written = await this.#write(batch.map(({ item }) => item))
-        for (const { item, done } of batch) done.resolve(written.has(this.#idOf(item)))
-      } catch (error) {
-        for (const { done } of batch) done.reject(error)
+  #schedule(ms: number): void {
+    if (this.#writing || ms >= this.#timerMs) return
+    clearTimeout(this.#timer)
+    this.#timerMs = ms
+    if (ms > 0) this.#timer = setTimeout(() => void this.#write(), ms)
+    else void this.#write()
+  }
+
+  async #write(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timerMs = Infinity
+    this.#writing = true
+    const marks = this.#marks.splice(0, MOST_AT_ONCE)
+    const outcomes = this.#outcomes.splice(0, MOST_AT_ONCE)
+    try {
+      const written = await writeJournal(this.#database, this.#lease, {
+        marks: marks.map(({ message }) => message),
+        settlements: outcomes,
+      })
+      for (const { message, done } of outcomes) done.resolve(written.settled.has(message.id))
+      for (const { message, done } of marks) {
+        if (written.held) done.resolve(written.marked.has(message.id))
+        else done.reject(new LeaseLost(`the send lane of account ${this.#lease.accountId} was taken over`))
       }
+    } catch (error) {
+      for (const { done } of [...marks, ...outcomes]) done.reject(error)
     }
     this.#writing = false
+    if (this.#marks.length > 0) this.#schedule(this.#marks.length >= this.#connections() ? 0 : GATHER_MS)
+    if (this.#outcomes.length > 0) this.#schedule(SETTLE_MS)
   }
 }

@@ -64,7 +64,7 @@ export class LaneTurn {
     this.#account = account
     this.#host = host
     this.#signal = signal
-    this.#journal = new Journal(ctx.database, lease)
+    this.#journal = new Journal(ctx.database, lease, () => this.#working.size)
     this.pace = new TurnPace(ctx, lease, account.email)
     this.#endsAt = ctx.clock.now().getTime() + TURN_MS
   }

@@ -119,8 +119,9 @@ export class Line {
       {
         sizeBytes,
         beforeFinalDot: async () => {
-          await this.settled
-          if (!(await journal.mayHandOver(message))) throw new Withdrawn()
+          // what became of the message before is committed with this one's point of no return, at the latest
+          const [allowed] = await Promise.all([journal.mayHandOver(message), this.settled])
+          if (!allowed) throw new Withdrawn()
         },
       },
     )

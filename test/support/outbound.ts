@@ -4,7 +4,7 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import type { Clock } from '../../src/base/clock.ts'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import { drainLane, type DrainResult } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from './house.ts'
 import { outgoingMessage } from './mail-world.ts'

@@ -3,7 +3,7 @@
 
 import { sql } from 'kysely'
 import pg from 'pg'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import { openCrashRig, type CrashRig } from './crash.ts'
 import { passwordAccount } from './house.ts'
 import { outgoingMessage } from './mail-world.ts'

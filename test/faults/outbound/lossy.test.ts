@@ -3,7 +3,7 @@
 
 import { sql } from 'kysely'
 import { expect } from 'vitest'
-import { submitMessage } from '../../../src/db/outbound.ts'
+import { submitMessage } from '../../../src/db/submissions.ts'
 import { drainLane } from '../../../src/delivery/drain-lane.ts'
 import { startFaultProxy } from '../../support/fault-proxy.ts'
 import { row, sized } from '../../support/figures.ts'
