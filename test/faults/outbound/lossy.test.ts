@@ -3,12 +3,12 @@
 
 import { sql } from 'kysely'
 import { expect } from 'vitest'
-import { submitMessage } from '../../../src/db/outbound.ts'
 import { drainLane } from '../../../src/delivery/drain-lane.ts'
 import { startFaultProxy } from '../../support/fault-proxy.ts'
 import { row, sized } from '../../support/figures.ts'
 import { openHouse, passwordAccount } from '../../support/house.ts'
 import { outgoingMessage, startMailWorld } from '../../support/mail-world.ts'
+import { RECIPIENT, submit } from '../../support/outbound.ts'
 import { tally, UNHARMED } from '../../support/outbound-oracle.ts'
 import { mulberry32 } from '../../support/random.ts'
 
@@ -56,12 +56,10 @@ row(
       ])
       id = account?.id ?? 0
       for (let n = 0; n < count; n++)
-        await submitMessage(db, {
-          account: user,
-          envelopeFrom: user,
-          recipients: ['kunde@example.test'],
-          raw: Buffer.concat([outgoingMessage(user, 'kunde@example.test', String(n)), Buffer.from(TEXT)]),
-          idempotencyKey: null,
+        await submit(db, {
+          from: user,
+          to: [RECIPIENT],
+          raw: Buffer.concat([outgoingMessage(user, RECIPIENT, String(n)), Buffer.from(TEXT)]),
         })
       const within = ([least, most]: readonly [number, number]): number => least + Math.floor(random() * (most - least))
       // each connection gets its own
