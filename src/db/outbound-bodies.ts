@@ -1,10 +1,12 @@
 // The bytes of outbound messages: small ones read ahead for a whole batch, larger ones piece by piece while they are sent.
 
+import { sql } from 'kysely'
 import type { Db } from './database.ts'
 import type { ClaimedMessage } from './outbound.ts'
 
 /** Of one piece, whatever the size of the message. */
 const READ_AHEAD_MAX_BYTES = 64 * 1024
+const PIECE_BYTES = 48 * 1024
 
 /** Bodies of one piece, by message id. */
 export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[]): Promise<Map<number, Buffer>> {
@@ -37,15 +39,17 @@ export async function* readOutboundBody(
     throw new Error(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
 }
 
+/**
+ * A chunk comes as several rows: their hexadecimal texts are short-lived and small enough to be cleared away as such, where that of a whole
+ * chunk stays until the heap is full.
+ */
 async function* pieces(db: Db, messageId: number): AsyncGenerator<Buffer> {
   for (let chunk = 0; ; chunk++) {
-    const row = await db
-      .selectFrom('outbound_bodies')
-      .select('bytes')
-      .where('message_id', '=', messageId)
-      .where('chunk', '=', chunk)
-      .executeTakeFirst()
-    if (!row) return
-    yield row.bytes
+    const { rows } = await sql<{ bytes: Buffer }>`
+      select substring(b.bytes from n + 1 for ${PIECE_BYTES}) as bytes
+      from poststelle.outbound_bodies b cross join generate_series(0, length(b.bytes) - 1, ${PIECE_BYTES}) n
+      where b.message_id = ${messageId} and b.chunk = ${chunk} order by n`.execute(db)
+    if (rows.length === 0) return
+    for (const row of rows) yield row.bytes
   }
 }

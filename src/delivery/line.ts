@@ -87,8 +87,8 @@ export class Line {
       try {
         return await this.#send({ ...next, sizeBytes }, submission, most)
       } catch (error) {
-        // it was closed while it lay idle: nothing was said of this message yet
-        if (!(error instanceof Failure) || !submission.endedWhileIdle || signal.aborted) throw error
+        // the server takes so many messages over one connection, or keeps it so long: it said nothing of this one
+        if (!(error instanceof Failure) || !submission.endedBetween || signal.aborted) throw error
         this.close()
         return await this.#send({ ...next, sizeBytes }, await this.open(), most)
       }

@@ -92,7 +92,10 @@ export function decide(message: ClaimedMessage, result: AttemptResult, about: Ci
     return answer && !tooMany(answer) ? [toUpdate(recipient.ordinal, answer)] : []
   })
   const retryAfterMs = Math.max(0, ...result.recipients.map((r) => r.failure?.verdict.retryAfterMs ?? 0)) || undefined
-  return { settlement: fold(message, updates, about, { reply: result.reply, step: 'dot', retryAfterMs, more }) }
+  // no recipient was taken: there was no message to reply to
+  const said = result.reply || (result.recipients.find((r) => !r.accepted)?.reply ?? '')
+  const step = result.reply ? 'dot' : 'rcpt'
+  return { settlement: fold(message, updates, about, { reply: said, step, retryAfterMs, more }) }
 }
 
 function toUpdate(ordinal: number, answer: RecipientReply): RecipientUpdate {

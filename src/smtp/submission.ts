@@ -90,9 +90,9 @@ export class Submission {
     return this.#transcript.lines
   }
 
-  /** A message went over it before, and to the next one the server has said nothing at all. */
-  get endedWhileIdle(): boolean {
-    return this.#handedOver > 0 && this.#phase === 'mail' && this.#channel?.received === ''
+  /** A message went over it before, and it ended, with or without a word, when nothing of the next one had been taken. */
+  get endedBetween(): boolean {
+    return this.#handedOver > 0 && this.#phase === 'mail' && this.#channel?.lost !== undefined
   }
 
   /** From here on this signal ends the connection, and the one before does not. */
@@ -243,16 +243,19 @@ export class Submission {
     const replies: Reply[] = []
     let refusal: Failure | undefined
     try {
+      let first = true
       for await (const text of channel.dialogue(lines)) {
         const reply = this.#read(channel, text)
-        if (this.#phase === 'mail') {
-          if (replyClass(reply) === 2) this.#inTransaction = true
-          else refusal = this.#refused(channel, reply, 'mail')
-          this.#phase = 'rcpt'
-        } else {
+        if (!first) {
           if (reply.code === SERVICE_CLOSING) refusal ??= this.#refused(channel, reply, 'rcpt')
           replies.push(reply)
+        } else if (replyClass(reply) === 2) {
+          this.#inTransaction = true
+          this.#phase = 'rcpt'
+        } else {
+          refusal = this.#refused(channel, reply, 'mail')
         }
+        first = false
         if (refusal !== undefined && !withData) break
       }
     } catch (error) {

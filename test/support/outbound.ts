@@ -4,7 +4,7 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import type { Clock } from '../../src/base/clock.ts'
-import { submitMessage } from '../../src/db/submissions.ts'
+import type { DbOrTx } from '../../src/db/database.ts'
 import { drainLane, type DrainResult } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from './house.ts'
 import { outgoingMessage } from './mail-world.ts'
@@ -127,13 +127,7 @@ async function openSender(house: TestHouse, server: ScriptedSmtp, user: string, 
     id,
     server,
     submit: (name, { to = [RECIPIENT], sizeBytes = 0 } = {}) =>
-      submitMessage(db, {
-        account: user,
-        envelopeFrom: user,
-        recipients: to,
-        raw: padded(outgoingMessage(user, to[0] ?? '', name), sizeBytes),
-        idempotencyKey: null,
-      }),
+      submit(db, { from: user, to, raw: padded(outgoingMessage(user, to[0] ?? '', name), sizeBytes) }),
     drain: async (signal = AbortSignal.timeout(120_000)) =>
       await drainLane(house, await house.lease(id, 'send'), signal),
     row: async (message) =>
@@ -171,6 +165,17 @@ async function openSender(house: TestHouse, server: ScriptedSmtp, user: string, 
       return at
     },
   }
+}
+
+/** As an application does. Returns the id in the outbox. */
+export async function submit(
+  db: DbOrTx,
+  { from, to, raw }: { from: string; to: readonly string[]; raw: Buffer },
+): Promise<number> {
+  const result = await sql<{
+    id: number
+  }>`select poststelle.submit_message(${from}, ${from}, ${[...to]}::text[], ${raw}) as id`.execute(db)
+  return only(result).id
 }
 
 function only<T>({ rows }: { rows: T[] }): T {

@@ -3,10 +3,10 @@
 
 import { sql } from 'kysely'
 import pg from 'pg'
-import { submitMessage } from '../../src/db/submissions.ts'
 import { openCrashRig, type CrashRig } from './crash.ts'
 import { passwordAccount } from './house.ts'
 import { outgoingMessage } from './mail-world.ts'
+import { RECIPIENT, submit } from './outbound.ts'
 import { tally, type Tally } from './outbound-oracle.ts'
 import { startScriptedSmtp, type ScriptedSmtp, type SmtpScript } from './scripted-smtp.ts'
 
@@ -72,13 +72,8 @@ export async function openSendRig({ accounts, script }: SendRigOptions): Promise
         for (let n = 0; n < count; n++) {
           const user = users[submitted % users.length] ?? ''
           submitted += 1
-          await submitMessage(tx, {
-            account: user,
-            envelopeFrom: user,
-            recipients: ['kunde@example.test'],
-            raw: outgoingMessage(user, 'kunde@example.test', String(submitted)),
-            idempotencyKey: `n-${submitted}`,
-          })
+          const raw = outgoingMessage(user, RECIPIENT, String(submitted))
+          await submit(tx, { from: user, to: [RECIPIENT], raw })
         }
       })
     },

@@ -124,6 +124,10 @@ row(
         await lane.drain(NEVER)
         for (let n = before; n < state.logins; n++) times.push(clock.ms)
         clock.turnTo(await lane.nextAt())
+        // given back at a time that the database's own clock has not reached
+        await sql`update poststelle.outbound_messages set next_attempt_at = now() where next_attempt_at > now()`.execute(
+          db,
+        )
       }
       expect(await waitsUnharmed(outbound, lane)).toBe(count)
       expect(times.length).toBeGreaterThan(30)
@@ -132,7 +136,7 @@ row(
       expect(tickMs).toBeLessThan(500)
       // the database's own clock has stood still meanwhile: its rows are moved
       await sql`update poststelle.outbound_messages set created_at = created_at - interval '7 days',
-      expires_at = expires_at - interval '7 days', next_attempt_at = least(next_attempt_at, now())`.execute(db)
+      expires_at = expires_at - interval '7 days'`.execute(db)
       await sql`update poststelle.lanes set parked_until = now(), due_at = now() where lane = 'send'`.execute(db)
       state.disabled = false
       const seconds = await drainsByItself(outbound, lane)

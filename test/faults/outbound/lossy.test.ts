@@ -3,18 +3,18 @@
 
 import { sql } from 'kysely'
 import { expect } from 'vitest'
-import { submitMessage } from '../../../src/db/submissions.ts'
 import { drainLane } from '../../../src/delivery/drain-lane.ts'
 import { startFaultProxy } from '../../support/fault-proxy.ts'
 import { row, sized } from '../../support/figures.ts'
 import { openHouse, passwordAccount } from '../../support/house.ts'
 import { outgoingMessage, startMailWorld } from '../../support/mail-world.ts'
+import { RECIPIENT, submit } from '../../support/outbound.ts'
 import { tally, UNHARMED } from '../../support/outbound-oracle.ts'
 import { mulberry32 } from '../../support/random.ts'
 
 const SEED = 26_000_001
-/** About as many as one session of ten messages has. */
-const LONGEST_BYTES = { up: 60_000, down: 6_000 }
+/** From within the handshake to some messages later. */
+const CUT_BYTES = { up: [500, 20_000], down: [1_200, 3_000] } as const
 const TURNS_MOST = 400
 const TEXT = 'Zeile mit Text, wie er in einem Brief steht.\r\n'.repeat(100)
 
@@ -56,23 +56,24 @@ row(
       ])
       id = account?.id ?? 0
       for (let n = 0; n < count; n++)
-        await submitMessage(db, {
-          account: user,
-          envelopeFrom: user,
-          recipients: ['kunde@example.test'],
-          raw: Buffer.concat([outgoingMessage(user, 'kunde@example.test', String(n)), Buffer.from(TEXT)]),
-          idempotencyKey: null,
+        await submit(db, {
+          from: user,
+          to: [RECIPIENT],
+          raw: Buffer.concat([outgoingMessage(user, RECIPIENT, String(n)), Buffer.from(TEXT)]),
         })
+      const within = ([least, most]: readonly [number, number]): number => least + Math.floor(random() * (most - least))
+      // each connection gets its own
+      proxy.set(() => {
+        const cut = random() < 0.5 ? 'reset' : 'close'
+        const where = random() < 0.5 ? 'up' : 'down'
+        const faults = {
+          up: { segmentBytes: 1_400 },
+          down: { segmentBytes: 1_400, latencyMs: Math.floor(random() * 5) },
+        }
+        return { ...faults, cut, [where]: { ...faults[where], cutAfterBytes: within(CUT_BYTES[where]) } }
+      })
       let turns = 0
-      for (; turns < TURNS_MOST && (await waiting()) > 0; turns++) {
-        const at = (most: number): number => Math.floor(random() * most)
-        proxy.set({
-          up: { segmentBytes: 1_400, ...(random() < 0.5 && { cutAfterBytes: at(LONGEST_BYTES.up) }) },
-          down: { latencyMs: at(5), segmentBytes: 1_400, cutAfterBytes: at(LONGEST_BYTES.down) },
-          cut: random() < 0.5 ? 'reset' : 'close',
-        })
-        await turn()
-      }
+      for (; turns < TURNS_MOST && (await waiting()) > 0; turns++) await turn()
       proxy.set({})
       while ((await waiting()) > 0) await turn()
       const { rows } = await sql<{

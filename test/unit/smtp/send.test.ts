@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { Failure, UserError } from '../../../src/base/failure.ts'
 import { AddressError } from '../../../src/smtp/envelope.ts'
+import type { Answer } from '../../support/scripted-smtp.ts'
 import { body, ENVELOPE, open, PASSWORD, plain, rejection, TEXT, xoauth2 } from './loopback.ts'
 
 const verbs = (commands: readonly string[]): string[] => commands.map((line) => /^[A-Z.]+/.exec(line)?.[0] ?? line)
@@ -286,13 +287,32 @@ test('a message larger than the server said it takes is not begun', async () => 
   expect(verbs(server.seen.commands)).toEqual(['EHLO', 'MAIL', 'RCPT', 'DATA'])
 })
 
-test('a connection that was closed while it lay idle says so: nothing was said of the next message', async () => {
-  let hangUp = false
-  const { session } = await open({ answer: (c) => (hangUp && c.startsWith('MAIL') ? { end: 'close' } : undefined) })
+test.each<[string, Answer]>([
+  ['without a word', { end: 'close' }],
+  ['with a reset', { end: 'reset' }],
+  ['with a 421', { raw: '421 4.7.0 enough for now\r\n', end: 'close' }],
+])(
+  'a connection that ends between two messages %s says so: nothing was taken of the next one',
+  async (_how, answer) => {
+    let hangUp = false
+    const { session } = await open({ answer: (c) => (hangUp && c.startsWith('MAIL') ? answer : undefined) })
+    await session.send(ENVELOPE, body(TEXT), plain())
+    hangUp = true
+    expect(await rejection(session.send(ENVELOPE, body(TEXT), plain()))).toMatchObject({
+      name: 'Failure',
+      step: 'mail',
+    })
+    expect(session.endedBetween).toBe(true)
+  },
+)
+
+test('a refusal of the next message is no such end', async () => {
+  let refuse = false
+  const { session } = await open({ answer: (c) => (refuse && c.startsWith('MAIL') ? '451 4.3.0 not now' : undefined) })
   await session.send(ENVELOPE, body(TEXT), plain())
-  hangUp = true
-  expect(await rejection(session.send(ENVELOPE, body(TEXT), plain()))).toMatchObject({ flag: 'connection_lost' })
-  expect(session.endedWhileIdle).toBe(true)
+  refuse = true
+  await rejection(session.send(ENVELOPE, body(TEXT), plain()))
+  expect(session.endedBetween).toBe(false)
 })
 
 test('with PIPELINING many recipients keep their answers in order', async () => {
