@@ -1,7 +1,7 @@
 // The bytes of outbound messages: small ones read ahead for a whole batch, larger ones piece by piece while they are sent.
 
 import { sql } from 'kysely'
-import type { Db } from './database.ts'
+import { prepared, type Database, type Db } from './database.ts'
 import type { ClaimedMessage } from './outbound.ts'
 
 /** Of one piece, whatever the size of the message. */
@@ -25,12 +25,12 @@ export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[
 
 /** The body in pieces, in constant memory. `ahead`: the whole of it, where it was read before. */
 export async function* readOutboundBody(
-  db: Db,
+  database: Database,
   { id: messageId, sizeBytes }: { id: number; sizeBytes: number },
   ahead?: Buffer,
 ): AsyncGenerator<Buffer> {
   let bytes = 0
-  for await (const piece of ahead ? [ahead] : pieces(db, messageId)) {
+  for await (const piece of ahead ? [ahead] : pieces(database, messageId)) {
     bytes += piece.length
     yield piece
   }
@@ -40,16 +40,24 @@ export async function* readOutboundBody(
 }
 
 /**
- * A chunk comes as several rows: their hexadecimal texts are short-lived and small enough to be cleared away as such, where that of a whole
- * chunk stays until the heap is full.
+ * A chunk comes in several answers, one at a time: what hangs on one of them is short-lived, and small enough to be cleared away as
+ * such, where that of a whole chunk would stay until the heap is full.
  */
-async function* pieces(db: Db, messageId: number): AsyncGenerator<Buffer> {
-  for (let chunk = 0; ; chunk++) {
-    const { rows } = await sql<{ bytes: Buffer }>`
-      select substring(b.bytes from n + 1 for ${PIECE_BYTES}) as bytes
-      from poststelle.outbound_bodies b cross join generate_series(0, length(b.bytes) - 1, ${PIECE_BYTES}) n
-      where b.message_id = ${messageId} and b.chunk = ${chunk} order by n`.execute(db)
-    if (rows.length === 0) return
-    for (const row of rows) yield row.bytes
+async function* pieces(database: Database, messageId: number): AsyncGenerator<Buffer> {
+  for (let [chunk, from] = [0, 0]; ; from += PIECE_BYTES) {
+    const { rows } = await prepared<{ bytes: Buffer }>(
+      database,
+      'read_body_piece',
+      sql`
+      select substring(bytes from ${from + 1}::int for ${PIECE_BYTES}::int) as bytes from poststelle.outbound_bodies
+      where message_id = ${messageId}::bigint and chunk = ${chunk}::int`,
+    )
+    const bytes = rows[0]?.bytes
+    if (!bytes) return
+    if (bytes.length > 0) yield bytes
+    if (bytes.length < PIECE_BYTES) {
+      chunk += 1
+      from = -PIECE_BYTES
+    }
   }
 }

@@ -115,7 +115,7 @@ export class Line {
     const recipients = open.slice(0, most)
     const handed = await submission.send(
       { from: message.envelopeFrom, recipients },
-      readOutboundBody(ctx.db, { id: message.id, sizeBytes }, body),
+      readOutboundBody(ctx.database, { id: message.id, sizeBytes }, body),
       {
         sizeBytes,
         beforeFinalDot: async () => {

@@ -306,11 +306,11 @@ test.each<[string, Answer]>([
   },
 )
 
-test('a refusal of the next message is no such end', async () => {
-  let refuse = false
-  const { session } = await open({ answer: (c) => (refuse && c.startsWith('MAIL') ? '451 4.3.0 not now' : undefined) })
+test('a refusal of the next message is none', async () => {
+  const { server, session } = await open({
+    answer: (c) => (c.startsWith('MAIL') && server.seen.messages.length > 0 ? '451 4.3.0 not now' : undefined),
+  })
   await session.send(ENVELOPE, body(TEXT), plain())
-  refuse = true
   await rejection(session.send(ENVELOPE, body(TEXT), plain()))
   expect(session.endedBetween).toBe(false)
 })
