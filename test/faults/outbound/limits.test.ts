@@ -157,10 +157,6 @@ row(
 
 /** What was learned of the provider's limits has passed, as a day passes. */
 async function waitIsOver({ house }: Outbound): Promise<void> {
-  const { rows } = await sql<{
-    there: boolean
-  }>`select to_regclass('poststelle.send_budgets') is not null as there`.execute(house.db)
-  if (!rows[0]?.there) return
   await sql`update poststelle.send_budgets set paused_until = null, pause_flag = null, learned_recipients_per_day = null,
     recipients_per_day_learned_at = null, recipients_by_hour = '{}'`.execute(house.db)
   await sql`update poststelle.lanes set rests_until = null, rests_for = null`.execute(house.db)

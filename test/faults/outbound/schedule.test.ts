@@ -15,13 +15,7 @@ async function age({ house }: Outbound, id: number, ms: number): Promise<void> {
     expires_at = expires_at - ${ms} * interval '1 millisecond', next_attempt_at = next_attempt_at - ${ms} * interval '1 millisecond'
     where id = ${id}`.execute(house.db)
   // what is known of slow destinations has aged as well
-  const { rows } = await sql<{
-    there: boolean
-  }>`select to_regclass('poststelle.slow_destinations') is not null as there`.execute(house.db)
-  if (rows[0]?.there)
-    await sql`update poststelle.slow_destinations set until = until - ${ms} * interval '1 millisecond'`.execute(
-      house.db,
-    )
+  await sql`update poststelle.slow_destinations set until = until - ${ms} * interval '1 millisecond'`.execute(house.db)
 }
 
 /** Tries when the message says so, until it is not tried any more. Returns the waits before attempts 2, 3, ... in minutes. */
