@@ -146,5 +146,5 @@ const FINAL = new Set<OutboundState>(['sent', 'partial', 'failed', 'expired', 'b
 const storable = (text: string): string =>
   text
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f]+/g, ' ')
-    .toWellFormed()
     .slice(0, 20_000)
+    .toWellFormed()

@@ -1,6 +1,8 @@
 // Commits for several messages at once: points of no return and outcomes that the connections of a lane bring together, or while
 // the commit before is under way, share one.
 
+import { setTimeout as pause } from 'node:timers/promises'
+import { SECOND_MS } from '../base/clock.ts'
 import { LeaseLost } from '../base/failure.ts'
 import type { Database } from '../db/database.ts'
 import { writeJournal, type Settlement } from '../db/delivery-attempts.ts'
@@ -12,10 +14,15 @@ const GATHER_MS = 1
 /** An outcome waits for the next commit, but no longer than that. */
 const SETTLE_MS = 5
 const MOST_AT_ONCE = 200
+/** What the database could not take is offered again for so long: an outcome that is lost makes its message uncertain. */
+const PATIENCE_MS = 15 * SECOND_MS
+const AGAIN_MS = SECOND_MS / 4
 
 interface Mark {
   readonly message: ClaimedMessage
   readonly done: PromiseWithResolvers<boolean>
+  /** By performance.now(). */
+  readonly since: number
 }
 
 interface Outcome extends Mark {
@@ -42,7 +49,7 @@ export class Journal {
   /** Whether the final dot may leave; false: somebody has withdrawn the message. Throws LeaseLost: it must not. */
   mayHandOver(message: ClaimedMessage): Promise<boolean> {
     const done = Promise.withResolvers<boolean>()
-    this.#marks.push({ message, done })
+    this.#marks.push({ message, done, since: performance.now() })
     this.#schedule(this.#marks.length >= this.#connections() ? 0 : GATHER_MS)
     return done.promise
   }
@@ -50,7 +57,7 @@ export class Journal {
   /** Whether this is what became of the attempt; false: it was settled otherwise before. */
   settle(message: ClaimedMessage, settlement: Settlement): Promise<boolean> {
     const done = Promise.withResolvers<boolean>()
-    this.#outcomes.push({ message, settlement, done })
+    this.#outcomes.push({ message, settlement, done, since: performance.now() })
     this.#schedule(this.#outcomes.length >= MOST_AT_ONCE ? 0 : SETTLE_MS)
     return done.promise
   }
@@ -80,7 +87,15 @@ export class Journal {
         else done.reject(new LeaseLost(`the send lane of account ${this.#lease.accountId} was taken over`))
       }
     } catch (error) {
-      for (const { done } of [...marks, ...outcomes]) done.reject(error)
+      // both may be written twice: a mark marks again, and what is settled stays as it is
+      const patient = ({ done, since }: Mark): boolean => {
+        if (performance.now() - since < PATIENCE_MS) return true
+        done.reject(error)
+        return false
+      }
+      this.#marks = [...marks.filter(patient), ...this.#marks]
+      this.#outcomes = [...outcomes.filter(patient), ...this.#outcomes]
+      await pause(AGAIN_MS)
     }
     this.#writing = false
     if (this.#marks.length > 0) this.#schedule(this.#marks.length >= this.#connections() ? 0 : GATHER_MS)

@@ -72,8 +72,7 @@ export class LaneTurn {
   /** Returns the fault that ended the lane's work, or undefined when nothing more is due, or may go, or the turn is over. */
   async run(): Promise<Failure | undefined> {
     this.#start(true)
-    while (this.#working.size > 0) await Promise.all(this.#working)
-    await this.#claiming
+    while (this.#working.size > 0 || this.#claiming) await Promise.all([...this.#working, this.#claiming])
     if (this.#fault !== undefined) throw this.#fault
     await this.#giveBackTheRest()
     return this.#failure
@@ -110,11 +109,12 @@ export class LaneTurn {
       for (let next = await this.#next(); next; next = await this.#next()) {
         if (!(await this.#deliver(next, line))) break
       }
-      await line.settled
     } finally {
       const left = line.give()
       if (left && first && !signal.aborted) this.kept = ctx.keptConnections.keep(account.id, purpose, left)
       else void left?.quit()
+      // whatever ends the line: what became of its messages is written before the lane is anybody else's
+      await line.settled
     }
   }
 
@@ -162,7 +162,9 @@ export class LaneTurn {
     this.#ready.push(...claimed.map((message) => ({ message, body: bodies.get(message.id) })))
     const moreWaits = claimed.length === this.#claimSize
     const worthIt = this.#claimSize >= WORTH_A_CONNECTION || tookMs > BATCH_MS
-    const mayBe = !this.#enoughConnections && this.#working.size < this.pace.mostConnections
+    // one that is kept already is open, too
+    const open = this.#working.size + (this.kept ? 1 : 0)
+    const mayBe = !this.#over && !this.#enoughConnections && open < this.pace.mostConnections
     if (moreWaits && worthIt && mayBe) this.#start(false)
   }
 
@@ -186,9 +188,10 @@ export class LaneTurn {
     })
     this.#note(message, result, decision)
     if (decision.laneFailure || !line.usable) line.close()
-    line.settled = this.#journal.settle(message, decision.settlement).then((ours) => {
+    const settled = this.#journal.settle(message, decision.settlement).then((ours) => {
       if (!ours) this.#ctx.log.warn({ account, message: message.id }, 'the attempt had been settled by somebody else')
     })
+    line.settled = Promise.all([line.settled, settled])
     line.settled.catch(() => undefined) // it is awaited before the next point of no return, or at the end
     if (!(await this.pace.notice(message, result, decision.settlement.outcome === 'returned'))) return true
     // with fewer connections this one is too many; where it is the last, nobody is left to go on

@@ -35,8 +35,8 @@ export interface LineOptions {
 }
 
 export class Line {
-  /** The settlement of the message before: awaited before the next point of no return, and by whoever ends the line. */
-  settled: Promise<void> = Promise.resolve()
+  /** The settlements of the messages before: awaited before the next point of no return, and by whoever ends the line. */
+  settled: Promise<unknown> = Promise.resolve()
   readonly #o: LineOptions
   #submission: Submission | undefined
   /** Dialogue of a session that is gone. */

@@ -208,3 +208,18 @@ test('what a stopped service had claimed waits on in its old place', async () =>
     expect(next_attempt_at).toEqual(before.get(id))
   }
 })
+
+test('an outcome that the database could not take is written when it can, and no message is sent again', async () => {
+  await open()
+  await sql`create sequence poststelle.refusals`.execute(house.db)
+  await sql`create function poststelle.refuse_once() returns trigger language plpgsql as $$
+    begin
+      if nextval('poststelle.refusals') = 1 then raise exception using errcode = 'deadlock_detected'; end if;
+      return new;
+    end $$`.execute(house.db)
+  await sql`create trigger refuse_once before update of finished_at on poststelle.delivery_attempts
+    for each row execute function poststelle.refuse_once()`.execute(house.db)
+  const id = await submit('settled late')
+  expect(await drain()).toEqual({ attempted: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'sent', attempts: 1, repeated: false })
+})
