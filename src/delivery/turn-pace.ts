@@ -22,12 +22,13 @@ import { isThrottling } from './throttling.ts'
 
 /** Asked for less where there is nothing left to do with less: it is asked again after that. */
 const BREATH_MS = 30 * SECOND_MS
+/** Of what is due, where some of it has to be put off. */
+const LOOKED_AT = 500
+const PUT_OFF_AT_ONCE = 5_000
 /** The operator has switched the limit off. */
 const CONNECTIONS = 20
 
 export class TurnPace {
-  /** Why no more may go before a certain time. */
-  rest: LaneRest | null = null
   /** The refusal that began a pause. */
   pausedBy: Failure | undefined
   mostConnections = 1
@@ -35,6 +36,8 @@ export class TurnPace {
   readonly #ctx: SendContext
   readonly #lease: Lease
   readonly #accountEmail: string
+  #rest: LaneRest | null = null
+  #breath: LaneRest | null = null
   #unspent: Counts = { messages: 0, recipients: 0, external: 0 }
   #destinations: { domain: string; outcome: DestinationOutcome }[] = []
 
@@ -42,6 +45,11 @@ export class TurnPace {
     this.#ctx = ctx
     this.#lease = lease
     this.#accountEmail = accountEmail
+  }
+
+  /** Why no more may go before a certain time. */
+  get rest(): LaneRest | null {
+    return this.#rest ?? this.#breath
   }
 
   /** Claims at most so many messages, most urgent first, and no more than the budget admits. */
@@ -60,12 +68,12 @@ export class TurnPace {
       const { grant } = reservation
       this.mostConnections = Math.min(CONNECTIONS, grant.connections)
       this.recipientsPerMessage = grant.recipientsPerMessage
-      this.rest = grant.rest
+      this.#rest = grant.rest
       let admitted = due.slice(0, grant.messages)
       if (admitted.length > 0 && Math.min(grant.recipients, grant.external) < Infinity) {
         const offered = (await recipientsLeft(tx, admitted)).map((to) => costOf(this.#accountEmail, this.#atOnce(to)))
         const fits = fitting(grant, offered)
-        if (fits < admitted.length) this.rest = grant.dayRest
+        if (fits < admitted.length) this.#rest = grant.dayRest
         admitted = admitted.slice(0, fits)
       }
       if (admitted.length === 0) return []
@@ -78,12 +86,14 @@ export class TurnPace {
   /** Due messages, without those that go only to destinations that are to be left in peace. */
   async #due(tx: Tx, accountId: number, most: number, now: Date): Promise<number[]> {
     const slow = await loadSlowDestinations(tx, accountId, now)
-    for (;;) {
-      const due = await dueMessages(tx, accountId, most)
-      if (slow.size === 0 || due.length === 0) return due
+    if (slow.size === 0) return await dueMessages(tx, accountId, most)
+    for (let looked = 0; looked < PUT_OFF_AT_ONCE; looked += LOOKED_AT) {
+      const due = await dueMessages(tx, accountId, Math.max(most, LOOKED_AT))
       const putOff = await putOffSlow(tx, due, slow)
-      if (putOff.size < due.length) return due.filter((id) => !putOff.has(id))
+      if (putOff.size < due.length || due.length === 0) return due.filter((id) => !putOff.has(id)).slice(0, most)
     }
+    // the lane is held by this transaction: the next turn goes on
+    return []
   }
 
   /** What one attempt says of the pace. Returns true where the line that made it must not go on. */
@@ -110,14 +120,14 @@ export class TurnPace {
     if (!lesson || !isThrottling(failure)) return false
     if (lesson.pausedUntil) {
       this.pausedBy = failure
-      this.rest = { until: lesson.pausedUntil, for: 'pause' }
+      this.#rest = { until: lesson.pausedUntil, for: 'pause' }
     }
     return true
   }
 
   /** Nobody is left who may send: the lane takes breath, unless it rests anyway. */
   takeBreath(): void {
-    this.rest ??= { until: later(this.#ctx.clock.now(), BREATH_MS), for: 'pause' }
+    this.#breath = { until: later(this.#ctx.clock.now(), BREATH_MS), for: 'pause' }
   }
 
   /** Claimed, and then not sent. */

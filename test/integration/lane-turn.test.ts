@@ -5,6 +5,7 @@ import { submitMessage } from '../../src/db/submissions.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { outgoingMessage } from '../support/mail-world.ts'
+import { waitingMail } from '../support/outbox-rows.ts'
 import { startScriptedSmtp, type ScriptedSmtp, type SmtpScript } from '../support/scripted-smtp.ts'
 
 const SENDER = 'office@example.test'
@@ -222,4 +223,22 @@ test('an outcome that the database could not take is written when it can, and no
   const id = await submit('settled late')
   expect(await drain()).toEqual({ attempted: 1 })
   expect(await outbox(id)).toMatchObject({ state: 'sent', attempts: 1, repeated: false })
+})
+
+test('mail to a slow destination is put off many at a time, and what is behind it goes', async () => {
+  const { seen } = await open()
+  await waitingMail(house.db, accountId, 2_000)
+  await sql`insert into poststelle.slow_destinations (account_id, domain, failures, until)
+    values (${accountId}, 'example.test', 3, now() + interval '5 minutes')`.execute(house.db)
+  await sql`create sequence poststelle.updates`.execute(house.db)
+  await sql`create function poststelle.count_update() returns trigger language plpgsql as $$
+    begin perform nextval('poststelle.updates'); return null; end $$`.execute(house.db)
+  await sql`create trigger count_update after update of next_attempt_at on poststelle.outbound_messages
+    for each statement execute function poststelle.count_update()`.execute(house.db)
+  const id = await submit('behind', { to: ['kunde@other.test'] })
+  expect(await drain()).toEqual({ attempted: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'sent' })
+  expect(seen.messages).toHaveLength(1)
+  const { rows } = await sql<{ n: number }>`select last_value as n from poststelle.updates`.execute(house.db)
+  expect(rows[0]?.n).toBeLessThan(20)
 })
