@@ -8,6 +8,11 @@ import type { ClaimedMessage } from './outbound.ts'
 const READ_AHEAD_MAX_BYTES = 64 * 1024
 const PIECE_BYTES = 48 * 1024
 
+/** What is in the database is not what was accepted; nothing of it is sent. */
+export class DamagedBody extends Error {
+  override readonly name = 'DamagedBody'
+}
+
 /** Bodies of one piece, by message id. */
 export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[]): Promise<Map<number, Buffer>> {
   const ids = messages
@@ -23,7 +28,7 @@ export async function readSmallBodies(db: Db, messages: readonly ClaimedMessage[
   return new Map(rows.map((row) => [row.message_id, row.bytes]))
 }
 
-/** The body in pieces, in constant memory. `ahead`: the whole of it, where it was read before. */
+/** The body in pieces, in constant memory. `ahead`: the whole of it, where it was read before. Throws DamagedBody. */
 export async function* readOutboundBody(
   database: Database,
   { id: messageId, sizeBytes }: { id: number; sizeBytes: number },
@@ -36,7 +41,7 @@ export async function* readOutboundBody(
   }
   // before the final dot: a mail that has lost a piece is not sent as a shorter one
   if (bytes !== sizeBytes)
-    throw new Error(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
+    throw new DamagedBody(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
 }
 
 /**

@@ -5,7 +5,7 @@ import { Failure, isStopping } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { ClaimedMessage } from '../db/outbound.ts'
-import { readOutboundBody } from '../db/outbound-bodies.ts'
+import { DamagedBody, readOutboundBody } from '../db/outbound-bodies.ts'
 import { CannotCompose } from '../message/compose.ts'
 import { AddressError } from '../smtp/envelope.ts'
 import { UncertainOutcome, type Submission } from '../smtp/submission.ts'
@@ -99,7 +99,7 @@ export class Line {
         const brokenOff = isStopping(signal) && ['network', 'service'].includes(error.verdict.scope)
         return brokenOff ? { kind: 'interrupted' } : { kind: 'refused', failure: error }
       }
-      if (error instanceof AddressError || error instanceof CannotCompose)
+      if (error instanceof AddressError || error instanceof CannotCompose || error instanceof DamagedBody)
         return { kind: 'refused', failure: malformed(error) }
       throw error
     }
@@ -134,7 +134,7 @@ export class Line {
   }
 }
 
-/** An address that SMTP cannot carry, or parts that make no message: no other server would take it either. */
+/** An address that SMTP cannot carry, or what makes no message: another try would not end otherwise. */
 const malformed = (error: Error): Failure =>
   new Failure(
     { flag: 'message_malformed', scope: 'message', persistence: 'permanent', blocks: [] },

@@ -132,7 +132,7 @@ async function* guarded(
       yield piece
     }
     // an attachment that has lost a piece is not sent as a shorter one
-    if (bytes !== sizeBytes) throw new Error(`an attachment has ${bytes} bytes instead of ${sizeBytes}`)
+    if (bytes !== sizeBytes) throw new CannotCompose(`an attachment has ${bytes} bytes instead of ${sizeBytes}`)
   } catch (error) {
     onBroken(error)
     throw error

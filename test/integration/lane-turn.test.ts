@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Stopping } from '../../src/base/failure.ts'
-import { submitMessage } from '../../src/db/submissions.ts'
+import { submitMessage, submitParts } from '../../src/db/submissions.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 import { outgoingMessage } from '../support/mail-world.ts'
@@ -241,4 +241,28 @@ test('mail to a slow destination is put off many at a time, and what is behind i
   expect(seen.messages).toHaveLength(1)
   const { rows } = await sql<{ n: number }>`select last_value as n from poststelle.updates`.execute(house.db)
   expect(rows[0]?.n).toBeLessThan(20)
+})
+
+test('a message that is damaged in the database fails, and those behind it go', async () => {
+  const { seen } = await open()
+  const raw = await submit('damaged')
+  await sql`update poststelle.outbound_bodies set bytes = substring(bytes for 20) where message_id = ${raw}`.execute(
+    house.db,
+  )
+  const content = Buffer.from('some words').toString('base64')
+  const parts = { from: SENDER, to: ['kunde@example.test'], attachments: [{ filename: 'a.txt', content }] }
+  const draft = await submitParts(house.db, {
+    account: SENDER,
+    parts,
+    idempotencyKey: null,
+    sendAfter: null,
+    priority: 0,
+  })
+  await sql`delete from poststelle.outbound_draft_attachments where message_id = ${draft}`.execute(house.db)
+  const fine = await submit('fine')
+  expect(await drain()).toEqual({ attempted: 3 })
+  expect(await outbox(raw)).toMatchObject({ state: 'failed', last_reply: expect.stringContaining('has 20 bytes') })
+  expect(await outbox(draft)).toMatchObject({ state: 'failed', last_reply: expect.stringContaining('has 0 bytes') })
+  expect(await outbox(fine)).toMatchObject({ state: 'sent' })
+  expect(seen.taken).toHaveLength(1)
 })
