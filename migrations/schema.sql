@@ -274,8 +274,10 @@ begin
     end if;
   elsif change = 'release' then
     new_state := case when message.attempts = 0 and message.next_attempt_at > now() then 'scheduled' else 'queued' end;
+    -- what was uncertain when a restore held it may arrive twice now
     update poststelle.outbound_messages m
-      set state = new_state, hold_reason = null, next_attempt_at = case new_state when 'scheduled' then m.next_attempt_at else now() end
+      set state = new_state, hold_reason = null, next_attempt_at = case new_state when 'scheduled' then m.next_attempt_at else now() end,
+        repeated = m.repeated or (message.hold_reason = 'after_restore' and message.last_flag is not distinct from 'outcome_unknown')
       where m.id = id;
   elsif change = 'retry' then
     if message.finished_at is not null then

@@ -7,6 +7,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { heldAfterRestore, readInstallation } from '../../src/db/installation.ts'
 import { numberOutboundEvents } from '../../src/db/outbound-events.ts'
+import { changeMessages } from '../../src/db/outbox-changes.ts'
 import { fenceByHand, RestoreFence } from '../../src/delivery/restore-fence.ts'
 import { removeFolder, tempFolder } from '../support/child.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -123,6 +124,12 @@ describe('the restore fence', () => {
       where message_id in (${ids.sending}, ${ids.handingOver})`.execute(house.db)
     expect(attempts).toEqual([0, 1].map(() => ({ outcome: 'returned', reply: 'the database was restored' })))
     expect(await heldAfterRestore(house.db)).toMatchObject({ reason: 'epoch', held: 6 })
+
+    // and whoever gets a copy of those is not told that it is the first one
+    const changed = await changeMessages(house.db, 'release', Object.values(ids))
+    expect(changed.every(({ refusal }) => refusal === undefined)).toBe(true)
+    const released = await Promise.all(Object.values(ids).map((id) => outboxRow(house.db, id)))
+    expect(released.map(({ repeated }) => repeated)).toEqual([false, false, false, false, true, true])
 
     const news = await submitMail(house.db, mail)
     nowMs += TEN_SECONDS

@@ -78,6 +78,7 @@ export interface OutboxRow {
   readonly last_flag: string | null
   readonly finished_at: Date | null
   readonly next_attempt_at: Date | null
+  readonly repeated: boolean
   readonly recipients: readonly {
     readonly state: RecipientState
     readonly reply: string | null
@@ -89,7 +90,7 @@ export interface OutboxRow {
 
 export async function outboxRow(db: Db, id: number): Promise<OutboxRow> {
   const { rows } = await sql<OutboxRow>`
-    select m.state, m.hold_reason, m.last_reply, m.last_flag, m.finished_at, m.next_attempt_at,
+    select m.state, m.hold_reason, m.last_reply, m.last_flag, m.finished_at, m.next_attempt_at, m.repeated,
       (select jsonb_agg(jsonb_build_object('state', r.state, 'reply', r.reply, 'reply_code', r.reply_code, 'enhanced_code', r.enhanced_code,
         'flag', r.flag) order by r.ordinal) from poststelle.outbound_recipients r where r.message_id = m.id) as recipients
     from poststelle.outbound_messages m where m.id = ${id}`.execute(db)
