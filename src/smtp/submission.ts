@@ -53,8 +53,8 @@ export class Submission {
   #busy = false
   /** MAIL was accepted and neither a final reply nor RSET has ended the transaction. */
   #inTransaction = false
-  /** Messages the server has taken over this connection. */
-  #handedOver = 0
+  /** That were offered over this connection, the one under way included. */
+  #messages = 0
   /** The point of no return: from here the reply is awaited whatever the caller's signal says. */
   #dotReleased = false
 
@@ -92,7 +92,7 @@ export class Submission {
 
   /** A message went over it before, and it ended, with or without a word, when nothing of the next one had been taken. */
   get endedBetween(): boolean {
-    return this.#handedOver > 0 && this.#phase === 'mail' && this.#channel?.lost !== undefined
+    return this.#messages > 1 && this.#phase === 'mail' && this.#channel?.lost !== undefined
   }
 
   /** From here on this signal ends the connection, and the one before does not. */
@@ -140,6 +140,7 @@ export class Submission {
     const to = envelope.recipients.map((address) => ({ address, wire: checkAddress(address) }))
     if (to.length === 0) throw new UserError('A message needs at least one recipient.')
     return this.#exclusively('mail', async (channel) => {
+      this.#messages += 1
       this.#transcript.beginTransaction()
       const { maxMessageBytes } = channel
       if (maxMessageBytes !== undefined && options.sizeBytes > maxMessageBytes) throw tooLarge(options, maxMessageBytes)
@@ -147,7 +148,6 @@ export class Submission {
       if (!recipients.some((recipient) => recipient.accepted)) return { reply: '', recipients }
       await this.#writeMessage(channel, body, options, dataReply)
       const reply = await this.#releaseDot(channel)
-      this.#handedOver += 1
       return { reply, recipients }
     })
   }

@@ -105,6 +105,22 @@ test('a kept connection that the server has closed costs the next message nothin
   expect(seen).toMatchObject({ connections: 2 })
 })
 
+test('nor does it where the message before was refused', async () => {
+  let closing = false
+  const script = (line: string) => {
+    if (line.includes('<nobody@')) return '550 5.1.1 no such user'
+    return closing && line.startsWith('MAIL') && (closing = false) === false ? ({ end: 'close' } as const) : undefined
+  }
+  const { seen } = await open({ answer: script })
+  await submit('refused', { to: ['nobody@example.test'] })
+  await drain()
+  closing = true
+  const id = await submit('two')
+  expect(await drain()).toEqual({ attempted: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'sent', attempts: 1 })
+  expect(seen).toMatchObject({ connections: 2 })
+})
+
 test('a server that takes no second connection gets the mail over the first', async () => {
   let busy = 0
   const script = (line: string) => {
