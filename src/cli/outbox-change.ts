@@ -4,6 +4,7 @@
 import { Option, type Command } from 'commander'
 import { errorText, UserError } from '../base/failure.ts'
 import { planChange, wakeLanesOf, type Change, type ChangePlan } from '../db/outbox-changes.ts'
+import { tryDestinationsOf } from '../db/slow-destinations.ts'
 import { listOutbox, type OutboxEntry } from '../db/outbox.ts'
 import type { Language } from '../health/verdict.ts'
 import type { CommandContext, Terminal } from './installation.ts'
@@ -67,6 +68,8 @@ async function run(ctx: CommandContext, change: Change, words: string[], options
       ctx.terminal.err(preview())
       if (plan.ids.length > 0 && !options.yes) await confirm(ctx.terminal, plan.ids.length, language)
     }
+    // before the lane hears of them, which would put them off
+    if (!narrow && WAKING.includes(change)) await tryDestinationsOf(db, named)
     // of messages asked for one by one, those that are refused are told as well
     const outcome = await changeInBatches(ctx.terminal, db, change, narrow ? plan.ids : named.toSorted((a, b) => a - b))
     // one try past what parks the lane, but not for a filter: of a whole fleet it would be a storm of logins

@@ -49,3 +49,18 @@ export async function forgetDestinations(tx: Tx, accountId: number, domains: rea
     tx,
   )
 }
+
+/** Somebody asked for these very messages: where they still have to go is tried once more, and is as slow as before if it defers again. */
+export async function tryDestinationsOf(db: DbOrTx, messageIds: readonly number[]): Promise<void> {
+  await sql`
+    with asked as (
+      select s.account_id, s.domain from poststelle.slow_destinations s
+      where s.until > now() and exists (select from poststelle.outbound_messages m
+        join poststelle.outbound_recipients r on r.message_id = m.id
+        where m.id = any(${[...messageIds]}::bigint[]) and m.account_id = s.account_id and r.state <> 'accepted'
+          and lower(substring(r.address from '[^@]*$')) = s.domain)
+      order by s.account_id, s.domain for update
+    )
+    update poststelle.slow_destinations s set until = null from asked a
+    where s.account_id = a.account_id and s.domain = a.domain`.execute(db)
+}

@@ -109,7 +109,9 @@ test('nor does it where the message before was refused', async () => {
   let closing = false
   const script = (line: string) => {
     if (line.includes('<nobody@')) return '550 5.1.1 no such user'
-    return closing && line.startsWith('MAIL') && (closing = false) === false ? ({ end: 'close' } as const) : undefined
+    if (!closing || !line.startsWith('MAIL')) return undefined
+    closing = false
+    return { end: 'close' } as const
   }
   const { seen } = await open({ answer: script })
   await submit('refused', { to: ['nobody@example.test'] })

@@ -2,6 +2,7 @@
 
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { loadSlowDestinations } from '../../src/db/slow-destinations.ts'
 import { submitMessage } from '../../src/db/submissions.ts'
 import type { OutboundState } from '../../src/db/schema-outbound.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -196,6 +197,19 @@ describe('poststelle outbox', () => {
     expect((await lane())?.parked).toBe(true)
     expect(await outbox(`retry ${id}`)).toMatchObject({ code: 0 })
     expect(await lane()).toEqual({ parked: null, due: true })
+  })
+
+  test('retry by id also asks a slow destination once, by filter it does not', async () => {
+    const id = await submit('x', 'deferred', ['kunde@Slow.test'])
+    await sql`insert into poststelle.slow_destinations (account_id, domain, failures, until) values
+      (${accountId}, 'slow.test', 5, now() + interval '5 minutes'), (${accountId}, 'other.test', 5, now() + interval '5 minutes')`.execute(
+      house.db,
+    )
+    const slow = async () => [...(await loadSlowDestinations(house.db, accountId, new Date())).keys()].toSorted()
+    expect(await outbox('retry --all --yes')).toMatchObject({ code: 0 })
+    expect(await slow()).toEqual(['other.test', 'slow.test'])
+    expect(await outbox(`retry ${id}`)).toMatchObject({ code: 0 })
+    expect(await slow()).toEqual(['other.test'])
   })
 
   test('a filter is counted first, and done only where it is confirmed', async () => {
