@@ -2,7 +2,7 @@
 // The statements are prepared once for each connection: they run for every few messages.
 
 import { sql } from 'kysely'
-import { prepared, type Database } from './database.ts'
+import { prepared, type Database, type Db } from './database.ts'
 import type { Lease } from './lanes.ts'
 import type { ClaimedMessage } from './outbound.ts'
 import type { AttemptOutcome, OutboundState, RecipientState } from './schema-outbound.ts'
@@ -106,6 +106,16 @@ export async function writeJournal(
   )
   const { held = false, marked = [], settled = [] } = rows[0] ?? {}
   return { held, marked: new Set(marked.map(Number)), settled: new Set(settled.map(Number)) }
+}
+
+/** Those of the claimed messages that somebody has withdrawn meanwhile, by id. */
+export async function withdrawnOf(db: Db, claimed: readonly ClaimedMessage[]): Promise<Set<number>> {
+  const { rows } = await sql<{ id: number }>`
+    select a.message_id as id from poststelle.delivery_attempts a
+      join unnest(${claimed.map((m) => m.id)}::bigint[], ${claimed.map((m) => m.attempt)}::int[]) c (id, number)
+        on a.message_id = c.id and a.number = c.number
+    where a.finished_at is not null`.execute(db)
+  return new Set(rows.map(({ id }) => id))
 }
 
 /** By id: whoever changes several messages locks them in that order. */

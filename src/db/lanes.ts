@@ -105,7 +105,7 @@ export async function wakeNow(
 }
 
 /**
- * Takes the lease of a lane, or returns undefined where another worker has it, it is parked, or it is not due.
+ * Takes the lease of a lane, or returns undefined where another worker has it, it is switched off or parked, or it is not due.
  * `force`: the operator asked; only a living lease stops us.
  */
 export async function claimLane(
@@ -117,13 +117,24 @@ export async function claimLane(
   const token = randomUUID()
   const due = options.force
     ? sql`true`
-    : sql`l.due_at <= now() and (l.parked_until is null or l.parked_until <= now()) and (l.rests_until is null or l.rests_until <= now())`
+    : sql`not l.switched_off and l.due_at <= now() and (l.parked_until is null or l.parked_until <= now()) and (l.rests_until is null or l.rests_until <= now())`
   const { rows } = await sql`
     update poststelle.lanes l
     set lease_token = ${token}, lease_until = now() + ${LEASE_SECONDS} * interval '1 second', lease_worker = ${workerId}, woken_at = null
     where l.account_id = ${lane.accountId} and l.lane = ${lane.lane} and (l.lease_until is null or l.lease_until <= now()) and ${due}
     returning 1`.execute(db)
   return rows.length > 0 ? { ...lane, token } : undefined
+}
+
+/** The operator may do that while the lane is at work. */
+export async function isSwitchedOff(db: DbOrTx, { accountId, lane }: Lane): Promise<boolean> {
+  const row = await db
+    .selectFrom('lanes')
+    .select('switched_off')
+    .where('account_id', '=', accountId)
+    .where('lane', '=', lane)
+    .executeTakeFirst()
+  return row?.switched_off ?? true
 }
 
 /** When the lane is due next; null where nothing is to be done. */

@@ -4,6 +4,7 @@
 import { SECOND_MS } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
+import { withdrawnOf } from '../db/delivery-attempts.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { ClaimedMessage } from '../db/outbound.ts'
 import { readSmallBodies } from '../db/outbound-bodies.ts'
@@ -177,6 +178,7 @@ export class LaneTurn {
     if (result.kind === 'withdrawn') {
       this.#ctx.log.info({ account, message: message.id }, 'withdrawn before its final dot')
       line.close()
+      await this.#dropWithdrawn()
       return true
     }
     const decision = decide(message, result, {
@@ -199,6 +201,16 @@ export class LaneTurn {
     this.#enoughConnections = true
     if (this.#working.size === 1) this.pace.takeBreath()
     return false
+  }
+
+  /** Who withdraws one withdraws many: each that is offered first would cost a connection. */
+  async #dropWithdrawn(): Promise<void> {
+    const gone = await withdrawnOf(
+      this.#ctx.db,
+      this.#ready.map(({ message }) => message),
+    )
+    const left = this.#ready.filter(({ message }) => !gone.has(message.id))
+    this.#ready.splice(0, this.#ready.length, ...left)
   }
 
   /** What the outcome says of the lane. */

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Stopping } from '../../src/base/failure.ts'
+import { changeMessages } from '../../src/db/outbox-changes.ts'
+import { claimLane } from '../../src/db/lanes.ts'
 import { submitMessage, submitParts } from '../../src/db/submissions.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -283,4 +285,46 @@ test('a message that is damaged in the database fails, and those behind it go', 
   expect(await outbox(draft)).toMatchObject({ state: 'failed', last_reply: expect.stringContaining('has 0 bytes') })
   expect(await outbox(fine)).toMatchObject({ state: 'sent' })
   expect(seen.taken).toHaveLength(1)
+})
+
+test('of many messages that are cancelled while they are claimed only the one under way costs its connection', async () => {
+  const ids: number[] = []
+  let offered = 0
+  const { seen } = await open(
+    {
+      before: async (line) => {
+        if (line === 'DATA' && (offered += 1) === 20) await changeMessages(house.db, 'cancel', ids)
+      },
+    },
+    { sending: { connections: 1 } },
+  )
+  for (let i = 0; i < 60; i++) ids.push(await submit(`bulk-${i}`))
+  await drain()
+  expect(await states()).toEqual([
+    { state: 'cancelled', n: 41 },
+    { state: 'sent', n: 19 },
+  ])
+  expect(seen).toMatchObject({ connections: 1 })
+})
+
+test('a turn ends when the operator switches the account off, and no other begins', async () => {
+  let sent = 0
+  const { seen } = await open(
+    {
+      before: async (line) => {
+        if (line === '.' && (sent += 1) === 10)
+          await sql`update poststelle.accounts set enabled_send = false where id = ${accountId}`.execute(house.db)
+      },
+    },
+    { sending: { connections: 1 } },
+  )
+  for (let i = 0; i < 80; i++) await submit(`bulk-${i}`)
+  await drain()
+  expect(seen.messages.length).toBeLessThan(40)
+  expect(await states()).toEqual([
+    { state: 'queued', n: 80 - seen.messages.length },
+    { state: 'sent', n: seen.messages.length },
+  ])
+  await sql`update poststelle.lanes set due_at = now() where account_id = ${accountId}`.execute(house.db)
+  expect(await claimLane(house.db, { accountId, lane: 'send' }, house.workerId)).toBeUndefined()
 })
