@@ -119,6 +119,8 @@ export class Line {
       {
         sizeBytes,
         beforeFinalDot: async () => {
+          // a large message takes longer than the turn's own pass is good for
+          await ctx.fence.pass()
           // what became of the message before is committed with this one's point of no return, at the latest
           const [allowed] = await Promise.all([journal.mayHandOver(message), this.settled])
           if (!allowed) throw new Withdrawn()

@@ -10,7 +10,7 @@ import type { FenceReason } from '../db/schema-outbound.ts'
 import { readEpoch, writeEpoch } from './epoch-file.ts'
 
 const LOOK_MS = 10 * SECOND_MS
-/** A lane's turn ends within this time after its pass: until then mail may leave, and the epoch goes on. */
+/** After a pass mail may leave for so long, and the epoch goes on. */
 const SENDING_MS = 2 * MINUTE_MS
 
 export interface FenceContext {
@@ -89,7 +89,7 @@ export class RestoreFence {
   }
 
   /**
-   * Before mail is claimed: looks, and goes on to a new epoch, where the last one is older than ten seconds. After a restore there is
+   * Before mail is claimed, and before each final dot: looks, and goes on to a new epoch, where the last one is older than ten seconds. After a restore there is
    * nothing left to claim when it returns. Throws what the database throws.
    */
   async pass(): Promise<void> {

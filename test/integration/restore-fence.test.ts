@@ -8,9 +8,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { heldAfterRestore, readInstallation } from '../../src/db/installation.ts'
 import { numberOutboundEvents } from '../../src/db/outbound-events.ts'
 import { changeMessages } from '../../src/db/outbox-changes.ts'
+import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { fenceByHand, RestoreFence } from '../../src/delivery/restore-fence.ts'
 import { removeFolder, tempFolder } from '../support/child.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
+import { startScriptedSmtp } from '../support/scripted-smtp.ts'
 import { eventsSince, mailThatIs, outboxRow, submitMail } from '../support/outbound-life.ts'
 
 const mail = { account: 'a@example.test' }
@@ -135,6 +137,27 @@ describe('the restore fence', () => {
     nowMs += TEN_SECONDS
     await fence.pass()
     expect(await stateOf(news)).toBe('queued')
+  })
+
+  test('mail that takes long on its way lies behind a new epoch, too', async () => {
+    const fence = await openFence()
+    const epochs: number[] = []
+    const server = await startScriptedSmtp({
+      before: async (command) => {
+        if (command === 'DATA') nowMs += 10 * 60_000
+        if (command === 'DATA' || command === '.') epochs.push(await epoch())
+      },
+    })
+    const { host, port, security } = server.endpoint
+    const [account] = await house.importAccounts([
+      passwordAccount('slow@example.test', { smtp: { host, port, security } }),
+    ])
+    const id = await submitMail(house.db, { account: 'slow@example.test' })
+    const lease = await house.lease(account?.id ?? 0, 'send')
+    await drainLane({ ...house, fence }, lease, AbortSignal.timeout(60_000))
+    await server.stop()
+    expect(await stateOf(id)).toBe('sent')
+    expect(epochs[1]).toBeGreaterThan(epochs[0] ?? Infinity)
   })
 
   test('one machine that knows is enough: the others find nothing to do, however far they had come', async () => {
