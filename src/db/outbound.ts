@@ -27,6 +27,7 @@ export interface ClaimedMessage {
   /** What it was before the claim, and is again where the attempt is given back. */
   readonly before: { readonly state: OutboundState; readonly repeated: boolean; readonly nextAttemptAt: Date }
   readonly expiresAt: Date
+  /** Those who have waited longest come first. */
   readonly recipients: readonly OutboundRecipient[]
 }
 
@@ -77,17 +78,18 @@ const endedUncertain = (id: RawBuilder<unknown>) => sql<boolean>`
 /** Domains whose mail waits, and until when; in lower case. */
 export type SlowDomains = ReadonlyMap<string, Date>
 
-/** For each message, in this order, the addresses it is still to be offered to. */
-export async function recipientsLeft(tx: Tx, ids: readonly number[]): Promise<string[][]> {
+/** For each message, in this order, the recipients it is still to be offered to, in the order of ClaimedMessage. */
+export async function recipientsLeft(tx: Tx, ids: readonly number[]): Promise<OutboundRecipient[][]> {
   const rows = await tx
     .selectFrom('outbound_recipients')
-    .select(['message_id', 'address'])
+    .select(['message_id', 'ordinal', 'address', 'state'])
     .where('message_id', 'in', [...ids])
     .where('state', 'in', ['pending', 'deferred'])
+    .orderBy('updated_at')
     .orderBy('ordinal')
     .execute()
   const byMessage = Map.groupBy(rows, (row) => row.message_id)
-  return ids.map((id) => (byMessage.get(id) ?? []).map(({ address }) => address))
+  return ids.map((id) => byMessage.get(id) ?? [])
 }
 
 /**
@@ -156,7 +158,8 @@ export async function openAttempts(tx: Tx, ids: readonly number[]): Promise<Clai
     )
     select c.id, a.number as attempt, c.attempts, c.envelope_from, c.size_bytes, c.repeated, c.before_state, c.before_repeated,
       c.next_attempt_at, c.expires_at,
-      (select jsonb_agg(jsonb_build_object('ordinal', r.ordinal, 'address', r.address, 'state', r.state) order by r.ordinal)
+      (select jsonb_agg(jsonb_build_object('ordinal', r.ordinal, 'address', r.address, 'state', r.state)
+        order by r.updated_at, r.ordinal)
         from poststelle.outbound_recipients r where r.message_id = c.id) as recipients
     from claimed c join attempt a on a.message_id = c.id`.execute(tx)
   const byId = new Map(rows.map((row) => [row.id, row]))

@@ -111,8 +111,7 @@ export class Line {
     most: number,
   ): Promise<AttemptResult> {
     const { ctx, journal } = this.#o
-    const open = openRecipients(message)
-    const recipients = open.slice(0, most)
+    const recipients = openRecipients(message).slice(0, most)
     const handed = await submission.send(
       { from: message.envelopeFrom, recipients },
       readOutboundBody(ctx.database, { id: message.id, sizeBytes }, body),
@@ -127,12 +126,7 @@ export class Line {
         },
       },
     )
-    return {
-      kind: 'replied',
-      reply: handed.reply,
-      recipients: handed.recipients,
-      more: open.length > recipients.length,
-    }
+    return { kind: 'replied', reply: handed.reply, recipients: handed.recipients }
   }
 }
 

@@ -19,13 +19,8 @@ export interface RecipientReply {
 }
 
 export type AttemptResult =
-  /** `more`: there were more recipients than the server takes at once; the others go in the next transaction. */
-  | {
-      readonly kind: 'replied'
-      readonly reply: string
-      readonly recipients: readonly RecipientReply[]
-      readonly more?: boolean
-    }
+  /** `recipients`: those that were offered; where there are more than the server takes at once the others follow. */
+  | { readonly kind: 'replied'; readonly reply: string; readonly recipients: readonly RecipientReply[] }
   | { readonly kind: 'refused'; readonly failure: Failure }
   | { readonly kind: 'unknown'; readonly step: string; readonly evidence: string }
   /** The service is stopping, and the final dot had not left. */
@@ -48,9 +43,14 @@ const CONCERN_WAIT_MS = HOUR_MS
 /** Up to here nothing of the message has been said: a lost connection is not its fault. */
 const STEPS_BEFORE_MESSAGE = ['dns', 'egress', 'connect', 'greeting', 'ehlo', 'starttls', 'tls', 'auth']
 
-/** Addresses that the message is still to be offered to. */
-export const openRecipients = (message: ClaimedMessage): string[] =>
-  message.recipients.filter(({ state }) => state === 'pending' || state === 'deferred').map(({ address }) => address)
+const isOpen = (state: RecipientState): boolean => state === 'pending' || state === 'deferred'
+
+/** Addresses that the message is to be offered to next: those that were deferred wait for those that were never asked. */
+export function openRecipients({ recipients }: Pick<ClaimedMessage, 'recipients'>): string[] {
+  const open = recipients.filter(({ state }) => isOpen(state))
+  const neverAsked = open.filter(({ state }) => state === 'pending')
+  return (neverAsked.length > 0 ? neverAsked : open).map(({ address }) => address)
+}
 
 /** A fault of account, tenant, app, server or network is never charged to the message. */
 export function isLaneFault(failure: Failure): boolean {
@@ -85,12 +85,17 @@ export function decide(message: ClaimedMessage, result: AttemptResult, about: Ci
   if (laneFailure && !result.recipients.some((r) => r.accepted)) return refused(message, laneFailure, about)
   const someAccepted = result.recipients.some((r) => r.accepted)
   const tooMany = (answer: RecipientReply): boolean => someAccepted && answer.failure?.flag === TOO_MANY_RECIPIENTS
-  const more = result.more === true || result.recipients.some(tooMany)
   const answers = new Map(result.recipients.map((answer) => [answer.address, answer]))
   const updates = message.recipients.flatMap((recipient): RecipientUpdate[] => {
     const answer = answers.get(recipient.address)
     return answer && !tooMany(answer) ? [toUpdate(recipient.ordinal, answer)] : []
   })
+  const offered = new Set(updates.map(({ ordinal }) => ordinal))
+  const left = message.recipients.filter(({ state, ordinal }) => isOpen(state) && !offered.has(ordinal))
+  // the others go on at once as long as they were never asked, or as those before them were taken: nobody is asked twice in a row
+  const again = message.recipients.some(({ state, ordinal }) => state === 'pending' && offered.has(ordinal))
+  const stopped = again || updates.some(({ state }) => state === 'deferred')
+  const more = left.some(({ state }) => state === 'pending') || (left.length > 0 && !stopped)
   const retryAfterMs = Math.max(0, ...result.recipients.map((r) => r.failure?.verdict.retryAfterMs ?? 0)) || undefined
   // no recipient was taken: there was no message to reply to
   const said = result.reply || (result.recipients.find((r) => !r.accepted)?.reply ?? '')
@@ -121,7 +126,7 @@ function refused(message: ClaimedMessage, failure: Failure, about: Circumstances
   if (isLaneFault(failure)) return { settlement: returned(message, about, said), laneFailure: failure }
   const state: RecipientState = isFinal(failure) ? 'rejected' : 'deferred'
   const updates = message.recipients
-    .filter((recipient) => recipient.state === 'pending' || recipient.state === 'deferred')
+    .filter(({ state: before }) => isOpen(before))
     .map((recipient) => ({
       ordinal: recipient.ordinal,
       state,

@@ -72,7 +72,8 @@ export class TurnPace {
       this.#rest = grant.rest
       let admitted = due.slice(0, grant.messages)
       if (admitted.length > 0 && Math.min(grant.recipients, grant.external) < Infinity) {
-        const offered = (await recipientsLeft(tx, admitted)).map((to) => costOf(this.#accountEmail, this.#atOnce(to)))
+        const left = await recipientsLeft(tx, admitted)
+        const offered = left.map((recipients) => this.#costOf({ recipients }))
         const fits = fitting(grant, offered)
         if (fits < admitted.length) this.#rest = grant.dayRest
         admitted = admitted.slice(0, fits)
@@ -147,12 +148,13 @@ export class TurnPace {
     this.#destinations = []
   }
 
-  #atOnce(recipients: readonly string[]): readonly string[] {
-    return recipients.slice(0, this.recipientsPerMessage)
+  /** Of the next transaction. */
+  #costOf(message: Pick<ClaimedMessage, 'recipients'>): Counts {
+    return costOf(this.#accountEmail, openRecipients(message).slice(0, this.recipientsPerMessage))
   }
 
   #costs(messages: readonly ClaimedMessage[]): Counts {
-    return sum(messages.map((message) => costOf(this.#accountEmail, this.#atOnce(openRecipients(message)))))
+    return sum(messages.map((message) => this.#costOf(message)))
   }
 }
 

@@ -328,3 +328,31 @@ test('a turn ends when the operator switches the account off, and no other begin
   await sql`update poststelle.lanes set due_at = now() where account_id = ${accountId}`.execute(house.db)
   expect(await claimLane(house.db, { accountId, lane: 'send' }, house.workerId)).toBeUndefined()
 })
+
+test('of more recipients than go at once each is asked once before those that were deferred are asked again', async () => {
+  const asked: Record<string, number> = {}
+  await open(
+    {
+      answer: (line) => {
+        const [, name = ''] = /^RCPT TO:<(.*)@/.exec(line) ?? []
+        if (name !== '') asked[name] = (asked[name] ?? 0) + 1
+        return ['a', 'b', 'd'].includes(name) ? '451 4.7.1 greylisted' : undefined
+      },
+    },
+    { sending: { recipients_per_message: 2 } },
+  )
+  const id = await submit('many', { to: ['a', 'b', 'c', 'd', 'e'].map((name) => `${name}@${name}.test`) })
+  const drainWhileDue = async () => {
+    await sql`update poststelle.outbound_messages set next_attempt_at = now()`.execute(house.db)
+    for (let turn = 0; turn < 10 && (turn === 0 || (await outbox(id))?.state === 'queued'); turn++) await drain()
+  }
+  await drainWhileDue()
+  expect(asked).toEqual({ a: 1, b: 1, c: 1, d: 1, e: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'deferred', attempts: 1 })
+  await drainWhileDue()
+  expect(asked).toEqual({ a: 2, b: 2, c: 1, d: 1, e: 1 })
+  await drainWhileDue()
+  // those that have waited longest come first
+  expect(asked).toEqual({ a: 3, b: 2, c: 1, d: 2, e: 1 })
+  expect(await outbox(id)).toMatchObject({ state: 'deferred', attempts: 3 })
+})
