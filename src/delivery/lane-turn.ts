@@ -110,6 +110,7 @@ export class LaneTurn {
       for (let next = await this.#next(); next; next = await this.#next()) {
         if (!(await this.#deliver(next, line))) break
       }
+      this.#journal.hurry()
       await line.settled
     } finally {
       const left = line.give()
