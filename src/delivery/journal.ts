@@ -62,6 +62,11 @@ export class Journal {
     return done.promise
   }
 
+  /** No more is to come from one of the connections: what waits is written now. */
+  hurry(): void {
+    if (this.#marks.length + this.#outcomes.length > 0) this.#schedule(0)
+  }
+
   #schedule(ms: number): void {
     if (this.#writing || ms >= this.#timerMs) return
     clearTimeout(this.#timer)

@@ -115,6 +115,7 @@ export class LaneTurn {
       if (left && first && !signal.aborted) this.kept = ctx.keptConnections.keep(account.id, purpose, left)
       else void left?.quit()
       // whatever ends the line: what became of its messages is written before the lane is anybody else's
+      journal.hurry()
       await line.settled
     }
   }

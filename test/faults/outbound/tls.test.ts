@@ -69,7 +69,7 @@ row('C14', 'STARTTLS is not offered, refused, or fails: nothing is said in plain
     'refused for now': { script: atStartTls('454 4.7.0 TLS not available'), flag: 'starttls_missing' },
     'refused for good': { script: atStartTls('502 5.5.1 not here'), flag: 'starttls_missing' },
     'granted, and closed': { script: atStartTls({ raw: '220 go\r\n', end: 'close' }), flag: 'connection_lost' },
-    'granted, and the handshake refused': { script: { tls: { cert: '', key: '' } } },
+    'granted, and the handshake refused': { script: { tls: { cert: '', key: '' } }, flag: 'tls_version_unsupported' },
   }),
 )
 
