@@ -95,7 +95,9 @@ export async function writeJournal(
       where r.message_id = u.id and r.ordinal = u.ordinal
     ), settled as (
       update poststelle.outbound_messages m
-      set state = i.state, next_attempt_at = i.next_attempt_at, attempts = m.attempts - case when i.given_back then 1 else 0 end,
+      -- a report about an earlier transaction of the message may have come meanwhile
+      set state = case when i.state = 'sent' and exists (select from poststelle.outbound_recipients r
+          where r.message_id = i.id and r.state = 'bounced') then 'partial' else i.state end, next_attempt_at = i.next_attempt_at, attempts = m.attempts - case when i.given_back then 1 else 0 end,
         repeated = case when i.outcome = 'returned' then i.repeated else m.repeated end,
         finished_at = case when i.final then now() end, last_reply = i.reply, last_flag = i.flag
       from item i join attempt a on a.message_id = i.id

@@ -44,10 +44,7 @@ export async function takeDueLanes(db: Db, limits: ReadonlyMap<LaneKind, number>
   return rows.map((row) => ({ accountId: row.account_id, lane: row.lane }))
 }
 
-/**
- * Send lanes whose mail has become due without a bell having been heard, or that have left a message halfway. Asks lane by lane: what
- * waits in a parked one costs nothing.
- */
+/** Send lanes whose mail has become due without a bell having been heard. Asks lane by lane: what waits in a parked one costs nothing. */
 export async function wakeSendLanes(db: Db): Promise<number> {
   const { numAffectedRows } = await sql`
     with asleep as (
@@ -55,9 +52,8 @@ export async function wakeSendLanes(db: Db): Promise<number> {
       where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
         and not l.switched_off and (l.lease_until is null or l.lease_until <= now())
         and (l.rests_until is null or l.rests_until <= now())
-        and (exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
-            and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))
-          or exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.state = 'sending'))
+        and exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
+          and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))
       for update of l skip locked
     )
     update poststelle.lanes l set due_at = now() from asleep

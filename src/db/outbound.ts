@@ -3,8 +3,7 @@
 
 import { sql, type RawBuilder } from 'kysely'
 import type { Db, DbOrTx, Tx } from './database.ts'
-import { holdLease, type Lease } from './lanes.ts'
-import type { UncertainPolicy } from './schema.ts'
+import { lockLanes, underLease, type Lease } from './lanes.ts'
 import type { OutboundState, RecipientState } from './schema-outbound.ts'
 
 export interface OutboundRecipient {
@@ -35,39 +34,65 @@ export interface ClaimedMessage {
 export const WAITING = ['scheduled', 'queued', 'deferred', 'uncertain'] satisfies OutboundState[]
 
 /**
- * Whoever holds the lane's lease knows that messages still marked as sending belong to a worker that is gone: those whose
- * final dot may have left become uncertain, the others wait again. One that somebody is just withdrawing is left to him.
+ * Messages still marked as sending by a worker that is gone: those whose final dot may have left become uncertain, the others are what they
+ * were. One that somebody is just withdrawing is left to him. Inside a transaction in which the lane is ours, or nobody's.
  */
-export async function recoverOrphans(
-  db: Db,
-  lease: Lease,
-  uncertain: { policy: UncertainPolicy; repeatAt: Date },
-): Promise<{ uncertain: number; returned: number }> {
-  return await db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    const orphans = await sql<{ uncertain: boolean }>`
-      with orphan as (
-        select m.id, a.phase = 'handing_over' as uncertain, a.number, ${endedUncertain(sql`m.id`)} as was_uncertain
-        from poststelle.outbound_messages m join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
-        where m.account_id = ${lease.accountId} and m.state = 'sending' order by m.id for update of a skip locked
-      ), attempt as (
-        update poststelle.delivery_attempts a
-        set finished_at = now(), outcome = case when o.uncertain then 'uncertain' else 'returned' end,
-          reply = 'the process that sent it ended'
-        from orphan o where a.message_id = o.id and a.number = o.number
-      )
-      update poststelle.outbound_messages m
-      set state = case when o.uncertain or o.was_uncertain then 'uncertain' else 'queued' end,
-        next_attempt_at = case when not o.uncertain then now() 
-          when ${uncertain.policy} = 'retry' or (${uncertain.policy} = 'retry_once' and not m.repeated)
-          then ${uncertain.repeatAt}::timestamptz end,
-        attempts = m.attempts - case when o.uncertain then 0 else 1 end,
-        last_flag = case when o.uncertain then 'outcome_unknown' else m.last_flag end
-      from orphan o where m.id = o.id
-      returning o.uncertain`.execute(tx)
-    const unknown = orphans.rows.filter((row) => row.uncertain).length
-    return { uncertain: unknown, returned: orphans.rows.length - unknown }
-  })
+async function recoverMessages(tx: Tx, accountId: number): Promise<Recovered> {
+  const orphans = await sql<{ uncertain: boolean }>`
+    with orphan as (
+      select m.id, a.phase = 'handing_over' as uncertain, a.number, ${endedUncertain(sql`m.id`)} as was_uncertain
+      from poststelle.outbound_messages m join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
+      where m.account_id = ${accountId} and m.state = 'sending' order by m.id for update of a skip locked
+    ), attempt as (
+      update poststelle.delivery_attempts a
+      set finished_at = now(), outcome = case when o.uncertain then 'uncertain' else 'returned' end,
+        reply = 'the process that sent it ended'
+      from orphan o where a.message_id = o.id and a.number = o.number
+    )
+    update poststelle.outbound_messages m
+    set state = case when o.uncertain or o.was_uncertain then 'uncertain' else 'queued' end,
+      next_attempt_at = case when not o.uncertain then now()
+        when (p.uncertain_policy = 'retry' or (p.uncertain_policy = 'retry_once' and not m.repeated)) and now() < m.expires_at
+        then now() + ${EVIDENCE_WAIT_SECONDS} * interval '1 second' end,
+      attempts = m.attempts - case when o.uncertain then 0 else 1 end,
+      last_flag = case when o.uncertain then 'outcome_unknown' else m.last_flag end
+    from orphan o, poststelle.accounts p where m.id = o.id and p.id = m.account_id
+    returning o.uncertain`.execute(tx)
+  const unknown = orphans.rows.filter((row) => row.uncertain).length
+  return { uncertain: unknown, returned: orphans.rows.length - unknown }
+}
+
+export interface Recovered {
+  readonly uncertain: number
+  readonly returned: number
+}
+
+/** How long an attempt whose outcome is unknown waits for evidence before it is repeated. */
+export const EVIDENCE_WAIT_SECONDS = 15 * 60
+
+/** Whoever holds the lane's lease knows that what is marked as sending is nobody's. */
+export const recoverOrphans = (db: Db, lease: Lease): Promise<Recovered> => underLease(db, lease, recoverMessages)
+
+/**
+ * The same for lanes that nobody holds: one that is parked, rests, or is switched off is not claimed for a long time, and its messages can
+ * be neither cancelled nor resolved as long as they are sending.
+ */
+export async function recoverAbandoned(db: Db): Promise<Recovered> {
+  const nobodyHasIt = sql`l.lane = 'send' and (l.lease_until is null or l.lease_until <= now())`
+  const { rows } = await sql<{ id: number }>`
+    select distinct m.account_id as id from poststelle.outbound_messages m
+      join poststelle.lanes l on l.account_id = m.account_id and ${nobodyHasIt}
+    where m.state = 'sending'`.execute(db)
+  let all: Recovered = { uncertain: 0, returned: 0 }
+  for (const { id } of rows) {
+    const one = await db.transaction().execute(async (tx) => {
+      await lockLanes(tx, id)
+      const free = await sql`select from poststelle.lanes l where l.account_id = ${id} and ${nobodyHasIt}`.execute(tx)
+      return free.rows.length > 0 ? await recoverMessages(tx, id) : { uncertain: 0, returned: 0 }
+    })
+    all = { uncertain: all.uncertain + one.uncertain, returned: all.returned + one.returned }
+  }
+  return all
 }
 
 /** Whether the last attempt that got anywhere ended uncertain: then giving the next one back must not hide that. */

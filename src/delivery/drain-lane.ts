@@ -16,7 +16,6 @@ import type { SendContext } from './connect.ts'
 import { KEEP_MS } from './kept-connections.ts'
 import { LaneTurn } from './lane-turn.ts'
 import { OF_THE_SENDER } from './outcome.ts'
-import { EVIDENCE_WAIT_MS } from './redelivery.ts'
 
 export interface DrainResult {
   readonly attempted: number
@@ -37,8 +36,7 @@ export async function drainLane(ctx: SendContext, lease: Lease, signal: AbortSig
   }
   // a database that was restored holds its mail before any of it can be claimed
   await ctx.fence.pass()
-  const repeatAt = later(ctx.clock.now(), EVIDENCE_WAIT_MS)
-  const orphans = await recoverOrphans(ctx.db, lease, { policy: account.uncertainPolicy, repeatAt })
+  const orphans = await recoverOrphans(ctx.db, lease)
   if (orphans.uncertain + orphans.returned > 0)
     ctx.log.warn({ account: account.email, ...orphans }, 'messages of a lost worker recovered')
   const side: HostSide = { host: hostKey(account.smtp), direction: 'send' }

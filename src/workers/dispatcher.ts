@@ -7,6 +7,7 @@ import { sweepBlobs } from '../db/blobs.ts'
 import type { Db } from '../db/database.ts'
 import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
+import { recoverAbandoned } from '../db/outbound.ts'
 import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
@@ -115,6 +116,8 @@ export class Dispatcher {
     }
     if (now >= this.#wakeSendAt) {
       this.#wakeSendAt = now + WAKE_SEND_MS
+      const { uncertain, returned } = await recoverAbandoned(db)
+      if (uncertain + returned > 0) log.warn({ uncertain, returned }, 'messages of a lost worker recovered')
       await wakeSendLanes(db)
     }
     if (now >= this.#sweepAt) {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Stopping } from '../../src/base/failure.ts'
 import { changeMessages } from '../../src/db/outbox-changes.ts'
 import { claimLane } from '../../src/db/lanes.ts'
+import { recoverAbandoned } from '../../src/db/outbound.ts'
 import { submitMessage, submitParts } from '../../src/db/submissions.ts'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
@@ -355,4 +356,21 @@ test('of more recipients than go at once each is asked once before those that we
   // those that have waited longest come first
   expect(asked).toEqual({ a: 3, b: 2, c: 1, d: 2, e: 1 })
   expect(await outbox(id)).toMatchObject({ state: 'deferred', attempts: 3 })
+})
+
+test('what a lost worker had in a lane that is parked does not stay with it', async () => {
+  await open()
+  const [claimed, gone, held] = [await submit('claimed'), await submit('gone'), await submit('held')]
+  await sql`update poststelle.outbound_messages set state = 'sending', attempts = 1`.execute(house.db)
+  await sql`insert into poststelle.delivery_attempts (message_id, number, phase)
+    values (${claimed}, 1, 'claimed'), (${gone}, 1, 'handing_over'), (${held}, 1, 'handing_over')`.execute(house.db)
+  const lease = await house.lease(accountId, 'send')
+  expect(await recoverAbandoned(house.db)).toEqual({ uncertain: 0, returned: 0 })
+  await sql`update poststelle.lanes set lease_until = now(), parked_until = now() + interval '4 hours'
+    where account_id = ${lease.accountId} and lane = 'send'`.execute(house.db)
+  expect(await recoverAbandoned(house.db)).toEqual({ uncertain: 2, returned: 1 })
+  expect(await states()).toEqual([
+    { state: 'queued', n: 1 },
+    { state: 'uncertain', n: 2 },
+  ])
 })
