@@ -122,15 +122,15 @@ export async function claimLane(
   return rows.length > 0 ? { ...lane, token } : undefined
 }
 
-/** The operator may do that while the lane is at work. */
-export async function isSwitchedOff(db: DbOrTx, { accountId, lane }: Lane): Promise<boolean> {
+/** What the work began with holds no longer: the operator has switched the lane off, or changed its account. */
+export async function isOutdated(db: DbOrTx, { accountId, lane }: Lane): Promise<boolean> {
   const row = await db
     .selectFrom('lanes')
-    .select('switched_off')
+    .select(['switched_off', 'woken_at'])
     .where('account_id', '=', accountId)
     .where('lane', '=', lane)
     .executeTakeFirst()
-  return row?.switched_off ?? true
+  return !row || row.switched_off || row.woken_at !== null
 }
 
 /** When the lane is due next; null where nothing is to be done. */

@@ -30,9 +30,6 @@ export interface ClaimedMessage {
   readonly recipients: readonly OutboundRecipient[]
 }
 
-/** States in which a message waits for its turn; those that wait for a human have no next attempt. */
-export const WAITING = ['scheduled', 'queued', 'deferred', 'uncertain'] satisfies OutboundState[]
-
 /**
  * Messages still marked as sending by a worker that is gone: those whose final dot may have left become uncertain, the others are what they
  * were. One that somebody is just withdrawing is left to him. Inside a transaction in which the lane is ours, or nobody's.
@@ -207,25 +204,40 @@ export async function openAttempts(tx: Tx, ids: readonly number[]): Promise<Clai
   })
 }
 
-/** Only what its recipients' servers have deferred: mail that waited for its account is tried, however late. */
+/**
+ * Only what its recipients' servers have deferred: mail that waited for its account is tried, however late. One that somebody is just
+ * changing is left to him.
+ */
 export async function expireMessages(tx: Tx, accountId: number): Promise<void> {
   await sql`
+    with late as (
+      select id from poststelle.outbound_messages
+      where account_id = ${accountId} and state = 'deferred' and attempts > 1 and next_attempt_at <= now() and expires_at <= now()
+      for update skip locked
+    )
     update poststelle.outbound_messages m
     set finished_at = now(), next_attempt_at = null, state = case when exists (select from poststelle.outbound_recipients r
       where r.message_id = m.id and r.state = 'accepted') then 'partial' else 'expired' end
-    where account_id = ${accountId} and state = 'deferred' and attempts > 1 and next_attempt_at <= now()
-      and expires_at <= now()`.execute(tx)
+    from late where m.id = late.id`.execute(tx)
 }
 
-/** When the lane has something to do next; null: nothing waits. */
-export async function nextDueAt(db: DbOrTx, accountId: number): Promise<Date | null> {
-  const row = await db
-    .selectFrom('outbound_messages')
-    .select((eb) => eb.fn.min('next_attempt_at').as('at'))
-    .where('account_id', '=', accountId)
-    .where('state', 'in', WAITING)
-    .executeTakeFirst()
-  return row?.at ?? null
+export interface NextDue {
+  /** When the lane has something to do next; null: nothing waits. */
+  readonly at: Date | null
+  /** It can be claimed now. */
+  readonly now: boolean
+}
+
+/** What is due, but locked by somebody who is just changing it, is looked at again in a second, not at once and over and over. */
+export async function nextDue(tx: Tx, accountId: number): Promise<NextDue> {
+  const { rows } = await sql<{ at: Date | null; due: boolean; soon: Date }>`
+    select min(next_attempt_at) as at, coalesce(min(next_attempt_at) <= now(), false) as due, now() + interval '1 second' as soon
+    from poststelle.outbound_messages
+    where account_id = ${accountId} and state in ('scheduled', 'queued', 'deferred', 'uncertain')`.execute(tx)
+  const { at = null, due = false, soon = null } = rows[0] ?? {}
+  if (!due) return { at, now: false }
+  const free = (await dueMessages(tx, accountId, 1)).length > 0
+  return { at: free ? at : soon, now: free }
 }
 
 /** What was said last to messages that wait because of one of these flags, one message for each flag. */

@@ -7,7 +7,7 @@ import { keepConnection } from '../db/budgets.ts'
 import { hasNotes } from '../db/health.ts'
 import { hasHostTrouble, hostKey, type HostSide } from '../db/host-breakers.ts'
 import { releaseLane, ringSendBell, underLease, type Lease } from '../db/lanes.ts'
-import { nextDueAt, recoverOrphans, waitingForFlags } from '../db/outbound.ts'
+import { nextDue, recoverOrphans, waitingForFlags } from '../db/outbound.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
 import { recordHostFailure, recordHostSuccess } from '../health/host-breaker.ts'
 import { enterHost } from '../health/host-entry.ts'
@@ -84,10 +84,10 @@ async function settle(
       if (pace.pausedBy) notes.push({ flag: pace.pausedBy.flag, evidence: pace.pausedBy.evidence })
       await recordNotes(tx, accountId, 'send', notes)
     }
-    const dueAt = await nextDueAt(tx, accountId)
+    const due = await nextDue(tx, accountId)
     const rest = later(now, TOKEN_REST_MS)
-    await releaseLane(tx, lease, failure?.stage === 'token' && dueAt && dueAt < rest ? rest : dueAt, pace.rest)
+    await releaseLane(tx, lease, failure?.stage === 'token' && due.at && due.at < rest ? rest : due.at, pace.rest)
     // what came while the lane was being settled
-    if (!failure && !pace.rest && dueAt && dueAt <= now) await ringSendBell(tx, accountId)
+    if (!failure && !pace.rest && due.now) await ringSendBell(tx, accountId)
   })
 }

@@ -2,7 +2,7 @@
 
 import type { Failure } from '../base/failure.ts'
 import type { Tx } from '../db/database.ts'
-import { isSwitchedOff, underLease, type LaneRest, type Lease } from '../db/lanes.ts'
+import { isOutdated, underLease, type LaneRest, type Lease } from '../db/lanes.ts'
 import {
   dueMessages,
   expireMessages,
@@ -57,7 +57,7 @@ export class TurnPace {
     return await underLease(this.#ctx.db, this.#lease, async (tx, accountId) => {
       const now = this.#ctx.clock.now()
       await this.#flushDestinations(tx, accountId, now)
-      if (await isSwitchedOff(tx, this.#lease)) return []
+      if (await isOutdated(tx, this.#lease)) return []
       await expireMessages(tx, accountId)
       const due = await this.#due(tx, accountId, most, now)
       const reservation = await reserveBudget(tx, accountId, {
