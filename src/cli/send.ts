@@ -1,7 +1,7 @@
 // `poststelle send`: accepts one message for sending, exactly as an application does by SQL: complete (--file), or in parts.
 
 import { InvalidArgumentError, type Command } from 'commander'
-import { DAY_MS, HOUR_MS, later, MINUTE_MS } from '../base/clock.ts'
+import { DAY_MS, HOUR_MS, instant, later, MINUTE_MS } from '../base/clock.ts'
 import { errorCode, errorText, UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
 import { submitMessage, submitParts } from '../db/submissions.ts'
@@ -95,10 +95,10 @@ const UNIT_MS: Readonly<Record<string, number>> = { m: MINUTE_MS, h: HOUR_MS, d:
 function ahead(text: string): (now: Date) => Date {
   const [, count, unit = ''] = /^(\d{1,4})([mhd])$/.exec(text) ?? []
   if (count !== undefined) return (now) => later(now, Number(count) * (UNIT_MS[unit] ?? 0))
-  const [, day, time = '00:00', zone = 'Z'] =
+  const [, day = '', time = '00:00', zone = 'Z'] =
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
-  const at = new Date(`${day}T${time}${zone}`)
-  if (Number.isNaN(at.getTime()))
+  const at = instant(day, time, zone)
+  if (!at)
     throw new InvalidArgumentError(
       'It is an instant such as 2026-11-23T08:00Z, or a time from now such as 30m, 2h or 1d.',
     )

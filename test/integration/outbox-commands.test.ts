@@ -54,6 +54,13 @@ describe('poststelle outbox', () => {
       ]),
     )
 
+  test('what was wrong in an argument is said without what steers a terminal', async () => {
+    for (const args of ['list --account \u001b[2J', 'list --state \u001b[2J', 'show \u202e1', 'hold \u009b31m']) {
+      const { code, err } = await outbox(args)
+      expect([args, code === 0, DANGEROUS.test(err)]).toEqual([args, false, false])
+    }
+  })
+
   test('an empty outbox says how mail comes in, and a filter that finds nothing says so', async () => {
     expect((await outbox('list --lang en')).out).toMatch(/^No mail in the outbox yet\. .*"poststelle send"\.\n$/)
     expect((await outbox('list --lang de')).out).toMatch(/^Noch keine Post im Postausgang\. .*submit_message/)
