@@ -14,7 +14,8 @@ import {
   type Draft,
 } from '../db/drafts.ts'
 import type { Lease } from '../db/lanes.ts'
-import { CannotCompose, compose } from '../message/compose.ts'
+import { DamagedBody } from '../db/outbound-bodies.ts'
+import { compose } from '../message/compose.ts'
 
 /** Larger messages are written while they are made. */
 const HELD_CHUNKS = 8
@@ -27,7 +28,7 @@ export async function composeDraft(db: Db, lease: Lease, messageId: number): Pro
   const draft = await readDraft(db, messageId)
   if (!draft) {
     const sizeBytes = await composedSize(db, messageId)
-    if (sizeBytes === undefined) throw new CannotCompose(`message ${messageId} has neither a body nor a draft`)
+    if (sizeBytes === undefined) throw new DamagedBody(`message ${messageId} has neither a body nor a draft`)
     return { sizeBytes }
   }
   const sha256 = createHash('sha256')

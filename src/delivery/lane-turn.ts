@@ -10,7 +10,7 @@ import type { ClaimedMessage } from '../db/outbound.ts'
 import { readSmallBodies } from '../db/outbound-bodies.ts'
 import { purposeOf, type SendContext } from './connect.ts'
 import { Journal } from './journal.ts'
-import { Line, type Ready } from './line.ts'
+import { Line, OUR_STEPS, type Ready } from './line.ts'
 import { decide, returned, type AttemptResult } from './outcome.ts'
 import { isThrottling } from './throttling.ts'
 import { TurnPace } from './turn-pace.ts'
@@ -252,4 +252,6 @@ export class LaneTurn {
 /** The server has judged the message: the lane works. */
 const isAnswer = (result: AttemptResult): boolean =>
   result.kind === 'replied' ||
-  (result.kind === 'refused' && ['message', 'recipient'].includes(result.failure.verdict.scope))
+  (result.kind === 'refused' &&
+    !OUR_STEPS.includes(result.failure.step) &&
+    ['message', 'recipient'].includes(result.failure.verdict.scope))

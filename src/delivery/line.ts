@@ -99,8 +99,9 @@ export class Line {
         const brokenOff = isStopping(signal) && ['network', 'service'].includes(error.verdict.scope)
         return brokenOff ? { kind: 'interrupted' } : { kind: 'refused', failure: error }
       }
-      if (error instanceof AddressError || error instanceof CannotCompose || error instanceof DamagedBody)
+      if (error instanceof AddressError || error instanceof CannotCompose)
         return { kind: 'refused', failure: malformed(error) }
+      if (error instanceof DamagedBody) return { kind: 'refused', failure: damaged(error) }
       throw error
     }
   }
@@ -130,10 +131,21 @@ export class Line {
   }
 }
 
+/** Steps at which nobody but us has refused the message. */
+export const OUR_STEPS: readonly string[] = ['envelope', 'body']
+
 /** An address that SMTP cannot carry, or what makes no message: another try would not end otherwise. */
 const malformed = (error: Error): Failure =>
   new Failure(
     { flag: 'message_malformed', scope: 'message', persistence: 'permanent', blocks: [] },
     { stage: 'smtp', step: 'envelope', evidence: error.message },
+    { cause: error },
+  )
+
+/** It stops this message and no other; somebody may bring the piece back. */
+const damaged = (error: Error): Failure =>
+  new Failure(
+    { flag: 'storage_failure', scope: 'message', persistence: 'transient', blocks: [] },
+    { stage: 'smtp', step: 'body', evidence: error.message },
     { cause: error },
   )
