@@ -99,15 +99,18 @@ export async function openSendRig({ accounts, script }: SendRigOptions): Promise
 export async function holdSettlements(url: string): Promise<{ blocked(): Promise<boolean>; end(): Promise<void> }> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query(`begin; select from poststelle.outbound_messages where state = 'sending' for no key update`)
+  // those that are being settled at this moment are let go: to wait for them would be a deadlock
+  await client.query(
+    `begin; select from poststelle.outbound_messages where state = 'sending' for no key update skip locked`,
+  )
   const waiting = `select pid from pg_stat_activity
     where datname = current_database() and pg_backend_pid() = any(pg_blocking_pids(pid))`
   return {
     blocked: async () => (await client.query(waiting)).rows.length > 0,
     async end() {
-      await client.query(`select pg_terminate_backend(pid) from (${waiting}) w`)
+      // whoever waited behind one that ends here is the next to wait for us
       let left = true
-      while (left) left = (await client.query(waiting)).rows.length > 0
+      while (left) left = (await client.query(`select pg_terminate_backend(pid) from (${waiting}) w`)).rows.length > 0
       await client.end()
     },
   }
