@@ -141,7 +141,7 @@ export async function startService(
   try {
     if (roles.has('worker')) {
       const { startWorkers } = await import('./workers/start-workers.ts')
-      const worker = await startWorkers({ ...house, queues, onStuck })
+      const worker = await startWorkers({ ...house, dataFolder: config.dataFolder, queues, onStuck })
       stops.push(() => worker.stop())
     }
     let url: string | undefined

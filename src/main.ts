@@ -1,6 +1,7 @@
 // The entry of every command: wires the real terminal to the program and turns its outcome into an exit code.
 
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { createLogger } from './base/logger.ts'
 import { readConfig } from './base/config.ts'
 import type { Terminal } from './cli/installation.ts'
@@ -16,6 +17,7 @@ const terminal: Terminal = {
     return process.stdout.columns || 120 // 0: a terminal that does not know its size
   },
   errIsTTY: process.stderr.isTTY ?? false,
+  inIsTTY: process.stdin.isTTY ?? false,
   out: (text) => void process.stdout.write(text),
   write: async (bytes) => {
     if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
@@ -30,6 +32,15 @@ const terminal: Terminal = {
     for await (const piece of process.stdin) pieces.push(piece as Buffer)
     return Buffer.concat(pieces)
   },
+  ask: (question) =>
+    new Promise((resolve) => {
+      const lines = createInterface({ input: process.stdin, output: process.stderr })
+      lines.once('close', () => resolve(''))
+      lines.question(question, (line) => {
+        resolve(line)
+        lines.close()
+      })
+    }),
   stopSignal: () =>
     new Promise((resolve) => {
       let firstAt: number | undefined

@@ -5,9 +5,11 @@ import { openClientSecret, openCredential, sealClientSecret, sealCredential } fr
 import type { Db, Tx } from '../db/database.ts'
 import {
   accountIdByEmail,
+  countClientAccounts,
   ensureOAuthClient,
   loadAccount,
   saveAccount,
+  setClientLimits,
   setClientSecret,
   wakeClientAccounts,
   type Account,
@@ -104,7 +106,7 @@ function givenCredential({ auth }: AccountSettings): Credential {
 }
 
 async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes: string[]): Promise<AccountColumns> {
-  const { pop3, smtp, auth } = settings
+  const { pop3, smtp, auth, sending, uncertainPolicy } = settings
   const provider = providerOf(auth.type === 'oauth2' ? auth.tokenEndpoint : null, (pop3 ?? smtp)?.host)
   let oauth: Pick<AccountColumns, 'oauth_client_id' | 'oauth_flow' | 'oauth_scope'> = {
     oauth_client_id: null,
@@ -119,6 +121,13 @@ async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes:
       if (others > 1)
         notes.push(
           `auth.client_secret: is shared by ${others} accounts of this app registration; it was changed for all of them`,
+        )
+    }
+    if (auth.limits && (await setClientLimits(tx, client.id, auth.limits))) {
+      const others = await countClientAccounts(tx, client.id)
+      if (others > 1)
+        notes.push(
+          `auth.limits: are shared by ${others} accounts of this app registration; they were changed for all of them`,
         )
     }
     oauth = { oauth_client_id: client.id, oauth_flow: auth.flow, oauth_scope: auth.scope }
@@ -138,6 +147,11 @@ async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes:
     smtp_username: smtp?.username ?? null,
     auth_type: auth.type,
     ...oauth,
+    max_connections: sending.connections,
+    messages_per_minute: sending.messagesPerMinute,
+    recipients_per_day: sending.recipientsPerDay,
+    recipients_per_message: sending.recipientsPerMessage,
+    ...(uncertainPolicy !== undefined && { uncertain_policy: uncertainPolicy }),
   }
 }
 

@@ -2,8 +2,11 @@
 
 import { z } from 'zod'
 import { errorText, UserError } from '../base/failure.ts'
+import type { ClientLimits, SendingLimits } from '../db/accounts.ts'
 import type { MaildropPolicy } from '../db/maildrops.ts'
+import type { UncertainPolicy } from '../db/schema.ts'
 import { maildropFields, maildropPolicy, maildropProblems } from './maildrop-settings.ts'
+import { clientLimits, sendingFields, sendingLimits, toClientLimits } from './sending-settings.ts'
 
 const port = z
   .int('is not a whole number')
@@ -91,6 +94,7 @@ const oauthAuth = (checkHost: HostCheck) =>
           .refine((text) => text !== '', 'is empty'),
         password: secret.optional(),
         refresh_token: secret.optional(),
+        limits: clientLimits,
       },
       'is not an object',
     )
@@ -118,6 +122,7 @@ const accountSchema = (checkHost: HostCheck) =>
         smtp: mailHost(checkHost).nullable().optional(),
         auth: z.discriminatedUnion('type', [passwordAuth, oauthAuth(checkHost)], 'must be "password" or "oauth2"'),
         ...maildropFields,
+        ...sendingFields,
       },
       'is not an object',
     )
@@ -152,8 +157,13 @@ export interface AccountSettings {
         readonly scope: string
         readonly password?: string
         readonly refreshToken?: string
+        /** Of the app registration; absent: they stay as they are. */
+        readonly limits?: ClientLimits
       }
   readonly maildrop: MaildropPolicy
+  readonly sending: SendingLimits
+  /** Absent: it stays as it is. */
+  readonly uncertainPolicy?: UncertainPolicy
   /** What was understood differently from how it was written, and what looks wrong; one sentence each. */
   readonly notes: readonly string[]
 }
@@ -286,6 +296,8 @@ function normalise(input: AccountInput): AccountSettings {
     smtp: host('smtp', input.smtp, input.email, 465, notes),
     auth: auth(input.auth, notes),
     maildrop: maildropPolicy(input),
+    sending: sendingLimits(input),
+    ...(input.uncertain_policy !== undefined && { uncertainPolicy: input.uncertain_policy }),
     notes,
   }
 }
@@ -334,5 +346,6 @@ function auth(input: AccountInput['auth'], notes: string[]): AccountSettings['au
     scope: input.scope,
     ...(input.password !== undefined && { password: input.password }),
     ...(input.refresh_token !== undefined && { refreshToken: input.refresh_token }),
+    ...(input.limits !== undefined && { limits: toClientLimits(input.limits) }),
   }
 }

@@ -68,10 +68,10 @@ export class Failure extends Error {
 /** A mistake in what the operator gave us: configuration, a file, an argument. Its message is one clear sentence. */
 export class UserError extends Error {
   override readonly name = 'UserError'
-  /** 1: it could not be done. 2: it was asked for wrongly. */
-  readonly exitCode: 1 | 2
+  /** 1: it could not be done. 2: it was asked for wrongly. 3: some of it was refused, the rest was done. */
+  readonly exitCode: 1 | 2 | 3
 
-  constructor(message: string, options: ErrorOptions & { exitCode?: 1 | 2 } = {}) {
+  constructor(message: string, options: ErrorOptions & { exitCode?: 1 | 2 | 3 } = {}) {
     super(message, options)
     this.exitCode = options.exitCode ?? 1
   }

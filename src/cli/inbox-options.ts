@@ -1,7 +1,7 @@
 // What the commands of `poststelle inbox` take: ids, times, and which messages are meant.
 
 import { InvalidArgumentError, type Command } from 'commander'
-import { DAY_MS, HOUR_MS, later } from '../base/clock.ts'
+import { DAY_MS, HOUR_MS, instant, later } from '../base/clock.ts'
 import { UserError } from '../base/failure.ts'
 import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
@@ -21,17 +21,17 @@ export function positive(text: string): number {
 }
 
 /** An instant, or a time before now. */
-type When = (now: Date) => Date
+export type When = (now: Date) => Date
 
 const UNIT_MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: DAY_MS, w: 7 * DAY_MS }
 
-function when(text: string): When {
+export function when(text: string): When {
   const [, count, unit = ''] = /^(\d{1,4})([hdw])$/.exec(text) ?? []
   if (count !== undefined) return (now) => later(now, -Number(count) * (UNIT_MS[unit] ?? 0))
-  const [, day, time, zone] =
+  const [, day = '', time = '00:00', zone = 'Z'] =
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
-  const at = new Date(`${day}T${time ?? '00:00'}${zone ?? 'Z'}`)
-  if (Number.isNaN(at.getTime()))
+  const at = instant(day, time, zone)
+  if (!at)
     throw new InvalidArgumentError(
       'It is a date such as 2026-11-23 or 2026-11-23T08:00Z, or a time back such as 7d or 12h.',
     )

@@ -11,7 +11,7 @@ import { addFilterOptions, inboxFilter, noMessage, positive, type FilterOptions 
 import { addInboxShowCommand } from './inbox-show.ts'
 import type { CommandContext } from './installation.ts'
 import { printableLine } from './printable.ts'
-import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
+import { answer, JSON_FLAG, plural, table, withInstallation, type JsonOption } from './run.ts'
 
 const LIMIT = 50
 const MAX_LIMIT = 10_000
@@ -67,8 +67,6 @@ function addListCommand(inbox: Command, ctx: CommandContext): void {
       }),
     )
 }
-
-const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
 
 function addAckCommand(inbox: Command, ctx: CommandContext): void {
   inbox

@@ -37,6 +37,8 @@ export interface Terminal {
   readonly isTTY: boolean
   readonly columns: number
   readonly errIsTTY: boolean
+  /** Somebody is there to answer. */
+  readonly inIsTTY: boolean
   out(text: string): void
   /** Bytes to standard output; resolves when the reader may be given more. */
   write(bytes: Buffer): Promise<void>
@@ -45,6 +47,8 @@ export interface Terminal {
   abort(sentence: string): never
   /** All of standard input. */
   stdin(): Promise<Buffer>
+  /** Asks on standard error and returns the line that is typed; '' where the input ends or Ctrl-C is pressed. */
+  ask(question: string): Promise<string>
   /** Resolves with the first SIGINT or SIGTERM; a second one ends the process at once. */
   stopSignal(): Promise<string>
 }

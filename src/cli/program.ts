@@ -1,5 +1,5 @@
 // The command line: its commands, their options, and what every error becomes: one clear sentence on stderr and an exit code
-// (0 ok, 1 failed, 2 asked for wrongly).
+// (0 ok, 1 failed, 2 asked for wrongly, 3 refused in part).
 
 import { Command, CommanderError } from 'commander'
 import { errorText, UserError } from '../base/failure.ts'
@@ -10,6 +10,8 @@ import { addInboxCommands } from './inbox.ts'
 import type { CommandContext } from './installation.ts'
 import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
+import { addOutboxCommands } from './outbox.ts'
+import { printableText } from './printable.ts'
 import { addSendCommand } from './send.ts'
 import { addStartCommand } from './start.ts'
 import { addStatusCommand } from './status.ts'
@@ -20,13 +22,17 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
     .description('The mail room of business software: mail in, mail out, tokens fresh, every refusal named.')
     .version(ctx.version)
     .exitOverride()
-    .configureOutput({ writeOut: (text) => ctx.terminal.out(text), writeErr: (text) => ctx.terminal.err(text) })
+    .configureOutput({
+      writeOut: (text) => ctx.terminal.out(text),
+      writeErr: (text) => ctx.terminal.err(printableText(text)),
+    })
     .showHelpAfterError('(--help explains the command)')
   addStartCommand(program, ctx)
   addDemoCommand(program, ctx)
   addMigrateCommand(program, ctx)
   addAccountCommands(program, ctx)
   addInboxCommands(program, ctx)
+  addOutboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
   addClassifyCommand(program, ctx)
@@ -36,7 +42,8 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    ctx.terminal.err(`poststelle: ${errorText(error)}\n`)
+    // a name of a file, or an argument, may be a stranger's
+    ctx.terminal.err(`poststelle: ${printableText(errorText(error))}\n`)
     return error instanceof UserError ? error.exitCode : 1
   }
 }

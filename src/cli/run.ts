@@ -29,6 +29,8 @@ export function answer(ctx: CommandContext, options: JsonOption, value: unknown,
   ctx.terminal.out(options.json ? `${printableJson(value)}\n` : text())
 }
 
+export const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
+
 /** Columns as wide as their widest cell; the last one is cut at `width`. */
 export function table(rows: readonly (readonly string[])[], width: number): string {
   const widths: number[] = []

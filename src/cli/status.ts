@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander'
 import { listHostBreakers } from '../db/host-breakers.ts'
+import { heldAfterRestore } from '../db/installation.ts'
 import { accountStatuses, type AccountStatus, type LampStatus } from '../db/status.ts'
 import { livingWorkers } from '../db/worker-session.ts'
 import { explain } from '../failures/catalogue.ts'
@@ -19,6 +20,7 @@ export function addStatusCommand(program: Command, ctx: CommandContext): void {
     withInstallation(ctx, async ({ db, clock }) => {
       const accounts = await accountStatuses(db)
       const hosts = await listHostBreakers(db)
+      const restored = await heldAfterRestore(db)
       const workers = await livingWorkers(db)
       const language = chosenLanguage(options)
       const verdict = verdictText(
@@ -28,20 +30,22 @@ export function addStatusCommand(program: Command, ctx: CommandContext): void {
         ),
         language,
       )
-      answer(ctx, options, statusJson(verdict, accounts, hosts), () => {
+      answer(ctx, options, statusJson(verdict, accounts, hosts, restored), () => {
         const now = clock.now()
         const text = statusText(verdict, accounts, language, now, ctx.terminal.columns)
-        return hosts.length === 0
-          ? text
-          : `${text}
-${hostsText(hosts, language, now)}`
+        return [text, hostsText(hosts, language, now), restoredText(restored, language, now)].filter(Boolean).join('\n')
       })
     }),
   )
 }
 
 /** The shape is a contract: docs/cli.md. */
-export function statusJson(verdict: string, accounts: readonly AccountStatus[], hosts: readonly WaitingHost[]): object {
+export function statusJson(
+  verdict: string,
+  accounts: readonly AccountStatus[],
+  hosts: readonly WaitingHost[],
+  restored: HeldAfterRestore = null,
+): object {
   const lamp = (status: LampStatus | null) =>
     status && { state: status.state, since: status.since, last_ok_at: status.lastOkAt }
   return {
@@ -55,8 +59,9 @@ export function statusJson(verdict: string, accounts: readonly AccountStatus[], 
       flags: flags.map(({ flag, direction, since, evidence }) => ({ flag, direction, since, evidence })),
       waiting: { count: waiting.count, oldest_at: waiting.oldestAt },
     })),
-    hosts: hosts.map(({ host, kind, openedAt, openUntil, accounts: waiting, flag, evidence }) => ({
+    hosts: hosts.map(({ host, direction, kind, openedAt, openUntil, accounts: waiting, flag, evidence }) => ({
       host,
+      direction,
       kind,
       since: openedAt,
       next_probe_at: openUntil,
@@ -64,10 +69,12 @@ export function statusJson(verdict: string, accounts: readonly AccountStatus[], 
       flag,
       evidence,
     })),
+    restored: restored && { since: restored.fencedAt, reason: restored.reason, held: restored.held },
   }
 }
 
 type WaitingHost = Awaited<ReturnType<typeof listHostBreakers>>[number]
+type HeldAfterRestore = Awaited<ReturnType<typeof heldAfterRestore>>
 
 /** One line per host for which all its accounts wait. */
 function hostsText(hosts: readonly WaitingHost[], language: Language, now: Date): string {
@@ -80,6 +87,16 @@ function hostsText(hosts: readonly WaitingHost[], language: Language, now: Date)
         : `${host}: ${accounts} accounts wait since ${age(openedAt, now)}, next try in ${next} min: ${label} [${flag}]\n`
     })
     .join('')
+}
+
+/** Nothing of it goes out by itself: the line says what to do. */
+function restoredText(restored: HeldAfterRestore, language: Language, now: Date): string {
+  if (!restored) return ''
+  const { held, fencedAt } = restored
+  const list = 'poststelle outbox list --reason after_restore'
+  return language === 'de'
+    ? `Die Datenbank wurde vor ${age(fencedAt, now)} wiederhergestellt: ${held} ${held === 1 ? 'Nachricht ist' : 'Nachrichten sind'} angehalten und vielleicht schon gesendet. Prüfen: "${list}", dann freigeben (outbox release) oder stornieren (outbox cancel).\n`
+    : `The database was restored ${age(fencedAt, now)} ago: ${held} ${held === 1 ? 'message is' : 'messages are'} held and may have been sent already. Review: "${list}", then outbox release or outbox cancel.\n`
 }
 
 function statusText(

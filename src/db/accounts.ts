@@ -1,8 +1,9 @@
 // Accounts and their app registrations.
 
 import { sql } from 'kysely'
-import { UserError, type Provider } from '../base/failure.ts'
+import { DIRECTIONS, UserError, type Provider } from '../base/failure.ts'
 import type { Db, DbOrTx, Tx } from './database.ts'
+import { probeHostsNow } from './host-breakers.ts'
 import { saveMaildropPolicy, type MaildropPolicy } from './maildrops.ts'
 import type { Tables, UncertainPolicy } from './schema.ts'
 
@@ -30,6 +31,21 @@ export type AccountAuth =
       readonly client: OAuthClient
     }
 
+/** What the operator allows; null: as the provider's preset says, 0: no limit. */
+export interface SendingLimits {
+  readonly connections: number | null
+  readonly messagesPerMinute: number | null
+  readonly recipientsPerDay: number | null
+  readonly recipientsPerMessage: number | null
+}
+
+/** Of an app registration, for all its accounts together; null: none is known, 0: no limit. */
+export interface ClientLimits {
+  readonly licences: number | null
+  readonly recipientsPerDay: number | null
+  readonly messagesPerMinute: number | null
+}
+
 export interface Account {
   readonly id: number
   readonly email: string
@@ -40,6 +56,7 @@ export interface Account {
   readonly smtp: MailHost | null
   readonly auth: AccountAuth
   readonly uncertainPolicy: UncertainPolicy
+  readonly sending: SendingLimits
 }
 
 const query = (db: DbOrTx) =>
@@ -63,6 +80,12 @@ export function toAccount(row: AccountRow): Account {
     smtp: toHost(row.smtp_host, row.smtp_port, row.smtp_security, row.smtp_username ?? row.email),
     auth: toAuth(row),
     uncertainPolicy: row.uncertain_policy,
+    sending: {
+      connections: row.max_connections,
+      messagesPerMinute: row.messages_per_minute,
+      recipientsPerDay: row.recipients_per_day,
+      recipientsPerMessage: row.recipients_per_message,
+    },
   }
 }
 
@@ -151,11 +174,37 @@ export async function setClientSecret(tx: Tx, clientId: number, sealed: string |
     .execute()
 }
 
-/** The secret has changed: every account that uses it may try at once. Returns how many there are. */
-export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<number> {
+/** Returns whether that changes anything: then the accounts that rest for their pace may ask again. */
+export async function setClientLimits(tx: Tx, clientId: number, limits: ClientLimits): Promise<boolean> {
+  const { licences, recipientsPerDay, messagesPerMinute } = limits
+  const { numAffectedRows } = await sql`
+    update poststelle.oauth_clients set licences = ${licences}, recipients_per_day = ${recipientsPerDay},
+      messages_per_minute = ${messagesPerMinute}, updated_at = now()
+    where id = ${clientId} and (licences, recipients_per_day, messages_per_minute)
+      is distinct from (${licences}::integer, ${recipientsPerDay}::integer, ${messagesPerMinute}::integer)`.execute(tx)
+  if (!numAffectedRows) return false
+  await lockClientLanes(tx, clientId)
+  await sql`
+    update poststelle.lanes l set rests_until = null, rests_for = null from poststelle.accounts a
+    where a.id = l.account_id and a.oauth_client_id = ${clientId} and l.rests_for in ('rate', 'day')`.execute(tx)
+  return true
+}
+
+export async function countClientAccounts(tx: Tx, clientId: number): Promise<number> {
+  const { rows } = await sql<{ n: number }>`
+    select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
+  return rows[0]?.n ?? 0
+}
+
+async function lockClientLanes(tx: Tx, clientId: number): Promise<void> {
   await sql`
     select from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
     where a.oauth_client_id = ${clientId} order by l.account_id, l.lane for update of l`.execute(tx)
+}
+
+/** The secret has changed: every account that uses it may try at once. Returns how many there are. */
+export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<number> {
+  await lockClientLanes(tx, clientId)
   await sql`
     update poststelle.grants g set refusal = null, refused_at = null
     from poststelle.accounts a where a.id = g.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
@@ -163,12 +212,8 @@ export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<numb
     update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null,
       woken_at = case when l.lease_token is not null then now() end
     from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
-  await sql`
-    update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
-    where a.oauth_client_id = ${clientId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(tx)
-  const { rows } = await sql<{ n: number }>`
-    select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
-  return rows[0]?.n ?? 0
+  await probeHostsNow(tx, { clientId }, DIRECTIONS)
+  return await countClientAccounts(tx, clientId)
 }
 
 export type AccountColumns = Pick<
@@ -187,7 +232,11 @@ export type AccountColumns = Pick<
   | 'oauth_client_id'
   | 'oauth_flow'
   | 'oauth_scope'
-> & { label: string; is_default: boolean }
+  | 'max_connections'
+  | 'messages_per_minute'
+  | 'recipients_per_day'
+  | 'recipients_per_message'
+> & { label: string; is_default: boolean; uncertain_policy?: UncertainPolicy }
 
 /** Writes settings by e-mail address, and the rows every account has. Returns the account's id. */
 export async function saveAccount(tx: Tx, columns: AccountColumns, maildrop: MaildropPolicy): Promise<number> {

@@ -1,6 +1,6 @@
 // The connection pool, the typed query builder on it, and transactions.
 
-import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { Kysely, PostgresDialect, type RawBuilder, type Transaction } from 'kysely'
 import pg from 'pg'
 import { errorCode, errorText, UserError } from '../base/failure.ts'
 import type { Tables } from './schema.ts'
@@ -49,6 +49,16 @@ export function openDatabase(url: string, options: { max: number; onIdleError?: 
       return db.destroy()
     },
   }
+}
+
+/** One statement that runs so often that planning it every time would cost more than running it; `name` is the statement's alone. */
+export async function prepared<R extends pg.QueryResultRow>(
+  { db, pool }: Pick<Database, 'db' | 'pool'>,
+  name: string,
+  statement: RawBuilder<unknown>,
+): Promise<pg.QueryResult<R>> {
+  const { sql: text, parameters } = statement.compile(db)
+  return await pool.query<R>({ name, text, values: [...parameters] })
 }
 
 /**

@@ -1,5 +1,5 @@
 // What delivery reports say, and which of our outbound messages they speak of: found by Message-ID, else by recipient and sender where
-// only one message can be meant.
+// only one message can be meant. What they mean for those messages is decided in the database, in the same transaction.
 
 import type pg from 'pg'
 import { copyRows } from './copy.ts'
@@ -11,6 +11,8 @@ export interface NewReport {
   readonly diagnostic: string | null
   readonly reportingMta: string | null
   readonly originalMessageId: string | null
+  /** Why the catalogue says that it failed; null where it does not know. */
+  readonly flag: string | null
 }
 
 interface Meant {
@@ -39,16 +41,21 @@ export async function saveReports(
       report.originalMessageId,
       meant ? { int8: meant.messageId } : null,
       typeof meant?.ordinal === 'number' ? { int4: meant.ordinal } : null,
+      report.flag,
     ])
   }
   await copyRows(
     client,
-    'poststelle.delivery_reports (message_id, ordinal, action, recipient, status, diagnostic, reporting_mta, original_message_id, outbound_message_id, outbound_ordinal)',
+    'poststelle.delivery_reports (message_id, ordinal, action, recipient, status, diagnostic, reporting_mta, original_message_id, outbound_message_id, outbound_ordinal, flag)',
     rows,
   )
+  await client.query('select poststelle.apply_delivery_reports($1::bigint[])', [[...new Set(all.map(({ id }) => id))]])
 }
 
-/** A mail with one recipient is meant even where the report names another address: the mail was forwarded. */
+/**
+ * The report comes to the account that sent the mail, or to the one that the envelope names. A mail with one recipient is meant even
+ * where the report names another address: the mail was forwarded.
+ */
 async function byMessageId(
   client: pg.ClientBase,
   accountId: number,
@@ -57,9 +64,11 @@ async function byMessageId(
   if (originalMessageId === null) return undefined
   const { rows } = await client.query<{ id: number; ordinal: number | null }>(
     `select m.id, coalesce(
-       (select r.ordinal from poststelle.outbound_recipients r where r.message_id = m.id and lower(r.address) = lower($3) order by r.ordinal limit 1),
+       (select r.ordinal from poststelle.outbound_recipients r where r.message_id = m.id and lower(r.address) = lower($3)
+         order by r.address <> $3, r.ordinal limit 1),
        (select min(r.ordinal) from poststelle.outbound_recipients r where r.message_id = m.id having count(*) = 1)) as ordinal
-     from poststelle.outbound_messages m where m.internet_message_id = $1 and m.account_id = $2
+     from poststelle.outbound_messages m where m.internet_message_id = $1
+       and (m.account_id = $2 or lower(m.envelope_from) = (select lower(a.email) from poststelle.accounts a where a.id = $2))
      order by 2 nulls last, m.id desc limit 1`,
     [originalMessageId, accountId, recipient],
   )

@@ -70,8 +70,8 @@ export async function raiseFlag(tx: Tx, accountId: number, direction: Direction,
   return rows[0]?.opened ?? false
 }
 
-/** Stage of flags that are notes on the ledger: nothing is blocked by them, and no session clears them by going well. */
-export const LEDGER_STAGE = 'ledger'
+/** Stage of flags that are notes, on the ledger or on mail that waits: nothing is blocked by them, and no session clears them by going well. */
+export const NOTE_STAGE = 'ledger'
 
 /** Clears the open flags of a lane: those of one stage, all but those of some stages, or all but one. Returns the names. */
 export async function clearFlags(
@@ -100,9 +100,23 @@ export async function openFlagCount(db: DbOrTx, accountId: number, direction: Di
     .where('account_id', '=', accountId)
     .where('direction', '=', direction)
     .where('cleared_at', 'is', null)
-    .where('stage', '<>', LEDGER_STAGE)
+    .where('stage', '<>', NOTE_STAGE)
     .executeTakeFirstOrThrow()
   return row.n
+}
+
+/** Whether a note is open for a lane. */
+export async function hasNotes(db: DbOrTx, accountId: number, direction: Direction): Promise<boolean> {
+  const row = await db
+    .selectFrom('health_flags')
+    .select('id')
+    .where('account_id', '=', accountId)
+    .where('direction', '=', direction)
+    .where('cleared_at', 'is', null)
+    .where('stage', '=', NOTE_STAGE)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** Clears the notes of a lane but for those named. Returns the names of those cleared. */
@@ -114,9 +128,7 @@ export async function clearNotes(
 ): Promise<string[]> {
   const { rows } = await sql<{ flag: string }>`
     update poststelle.health_flags set cleared_at = now() where account_id = ${accountId} and direction = ${direction}
-      and cleared_at is null and stage = ${LEDGER_STAGE} and flag <> all(${[...keep]}::text[]) returning flag`.execute(
-    tx,
-  )
+      and cleared_at is null and stage = ${NOTE_STAGE} and flag <> all(${[...keep]}::text[]) returning flag`.execute(tx)
   return rows.map((row) => row.flag)
 }
 

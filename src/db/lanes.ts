@@ -4,9 +4,10 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import type pg from 'pg'
-import { LeaseLost } from '../base/failure.ts'
+import { DIRECTIONS, LeaseLost } from '../base/failure.ts'
 import type { Database, Db, DbOrTx, Tx } from './database.ts'
-import type { LaneKind } from './schema.ts'
+import { probeHostsNow } from './host-breakers.ts'
+import type { LaneKind, RestReason } from './schema.ts'
 
 /** A lease is renewed by its worker's heartbeat; a worker that stands still this long has lost it. */
 export const LEASE_SECONDS = 30
@@ -43,15 +44,16 @@ export async function takeDueLanes(db: Db, limits: ReadonlyMap<LaneKind, number>
   return rows.map((row) => ({ accountId: row.account_id, lane: row.lane }))
 }
 
-/** Send lanes whose mail has become due without a bell having been heard. */
+/** Send lanes whose mail has become due without a bell having been heard. Asks lane by lane: what waits in a parked one costs nothing. */
 export async function wakeSendLanes(db: Db): Promise<number> {
   const { numAffectedRows } = await sql`
-    with due as (
-      select distinct account_id from poststelle.outbound_messages
-      where next_attempt_at <= now() and state in ('scheduled', 'queued', 'deferred', 'uncertain')
-    ), asleep as (
-      select l.account_id, l.lane from poststelle.lanes l join due on l.account_id = due.account_id
+    with asleep as (
+      select l.account_id, l.lane from poststelle.lanes l
       where l.lane = 'send' and (l.due_at is null or l.due_at > now()) and (l.parked_until is null or l.parked_until <= now())
+        and not l.switched_off and (l.lease_until is null or l.lease_until <= now())
+        and (l.rests_until is null or l.rests_until <= now())
+        and exists (select from poststelle.outbound_messages m where m.account_id = l.account_id and m.next_attempt_at <= now()
+          and m.state in ('scheduled', 'queued', 'deferred', 'uncertain'))
       for update of l skip locked
     )
     update poststelle.lanes l set due_at = now() from asleep
@@ -82,6 +84,8 @@ export async function wakeNow(
     .set({
       due_at: sql<Date>`now()`,
       parked_until: null,
+      rests_until: null,
+      rests_for: null,
       dispatched_until: null,
       ...(options.again === true && { woken_at: sql<Date>`case when lease_token is not null then now() end` }),
     })
@@ -89,14 +93,15 @@ export async function wakeNow(
     .where('lane', 'in', [...lanes])
     .execute()
   // somebody has changed something: one probe past the breaker of the host, at once
-  if (lanes.includes('receive'))
-    await sql`
-      update poststelle.host_breakers b set open_until = now() from poststelle.accounts a
-      where a.id = ${accountId} and b.host = lower(a.pop3_host) || ':' || a.pop3_port`.execute(db)
+  await probeHostsNow(
+    db,
+    { accountId },
+    DIRECTIONS.filter((direction) => lanes.includes(direction)),
+  )
 }
 
 /**
- * Takes the lease of a lane, or returns undefined where another worker has it, it is parked, or it is not due.
+ * Takes the lease of a lane, or returns undefined where another worker has it, it is switched off or parked, or it is not due.
  * `force`: the operator asked; only a living lease stops us.
  */
 export async function claimLane(
@@ -106,13 +111,26 @@ export async function claimLane(
   options: { force?: boolean } = {},
 ): Promise<Lease | undefined> {
   const token = randomUUID()
-  const due = options.force ? sql`true` : sql`l.due_at <= now() and (l.parked_until is null or l.parked_until <= now())`
+  const due = options.force
+    ? sql`true`
+    : sql`not l.switched_off and l.due_at <= now() and (l.parked_until is null or l.parked_until <= now()) and (l.rests_until is null or l.rests_until <= now())`
   const { rows } = await sql`
     update poststelle.lanes l
     set lease_token = ${token}, lease_until = now() + ${LEASE_SECONDS} * interval '1 second', lease_worker = ${workerId}, woken_at = null
     where l.account_id = ${lane.accountId} and l.lane = ${lane.lane} and (l.lease_until is null or l.lease_until <= now()) and ${due}
     returning 1`.execute(db)
   return rows.length > 0 ? { ...lane, token } : undefined
+}
+
+/** What the work began with holds no longer: the operator has switched the lane off, or changed its account. */
+export async function isOutdated(db: DbOrTx, { accountId, lane }: Lane): Promise<boolean> {
+  const row = await db
+    .selectFrom('lanes')
+    .select(['switched_off', 'woken_at'])
+    .where('account_id', '=', accountId)
+    .where('lane', '=', lane)
+    .executeTakeFirst()
+  return !row || row.switched_off || row.woken_at !== null
 }
 
 /** When the lane is due next; null where nothing is to be done. */
@@ -188,18 +206,36 @@ export async function copyUnderLease<T>(
   }
 }
 
+/** Why nothing is to be done in a lane before a certain time although something is due; nothing is wrong with it. */
+export interface LaneRest {
+  readonly until: Date
+  readonly for: RestReason
+}
+
 /**
  * Gives the lease back. `dueAt` null: nothing is to be done until something makes the lane due. A parked lane is not due earlier; one
- * that was woken meanwhile is due at once, and not parked by what was before.
+ * that was woken meanwhile is due at once, and not parked by what was before. `rest`: no bell makes it due before that.
  */
-export async function releaseLane(tx: DbOrTx, lease: Lease, dueAt: Date | null): Promise<void> {
+export async function releaseLane(
+  tx: DbOrTx,
+  lease: Lease,
+  dueAt: Date | null,
+  rest: LaneRest | null = null,
+): Promise<void> {
   const { numAffectedRows } = await sql`
     update poststelle.lanes set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null,
       due_at = case when woken_at is not null then now() when ${dueAt}::timestamptz is null then null
         else greatest(${dueAt}::timestamptz, parked_until) end,
+      rests_until = case when woken_at is null then ${rest?.until ?? null}::timestamptz end,
+      rests_for = case when woken_at is null then ${rest?.for ?? null}::text end,
       parked_until = case when woken_at is null then parked_until end, woken_at = null
     where account_id = ${lease.accountId} and lane = ${lease.lane} and lease_token = ${lease.token}`.execute(tx)
   if (!numAffectedRows) throw takenOver(lease)
+}
+
+/** Asks the dispatchers for the lane at once, when the caller's transaction commits: it was released with something due. */
+export async function ringSendBell(tx: DbOrTx, accountId: number): Promise<void> {
+  await sql`select pg_notify('poststelle_bell', 'send:' || ${accountId}::text)`.execute(tx)
 }
 
 /** The job that was on its way does nothing: the next tick may send another. */
@@ -225,6 +261,7 @@ export async function overdueLanes(db: Db, seconds: number): Promise<LaneKind[]>
       where l.lane = kind.lane and l.ready_at <= now() + ${DISPATCH_SECONDS} * interval '1 second'
         and l.due_at <= now() - ${seconds} * interval '1 second'
         and (l.parked_until is null or l.parked_until <= now() - ${seconds} * interval '1 second')
+        and (l.rests_until is null or l.rests_until <= now() - ${seconds} * interval '1 second')
         and (l.lease_until is null or l.lease_until <= now()))`.execute(db)
   return rows.map((row) => row.lane)
 }

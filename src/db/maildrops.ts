@@ -2,6 +2,7 @@
 
 import { sql, type Selectable } from 'kysely'
 import type { DbOrTx, Tx } from './database.ts'
+import { hostOfAccount } from './host-breakers.ts'
 import type { Lease } from './lanes.ts'
 import { FITS_NOW, MAY_GO } from './ledger.ts'
 import type { GuardFigures, GuardState, Tables } from './schema.ts'
@@ -60,9 +61,10 @@ export const PENDING = sql<boolean>`${SOME_ROW} and u.state = 'listed')
   or ${SOME_ROW} and u.oversize and ${FITS_NOW})
   or (d.delete_after_days is not null or d.delete_after_ack) and ${SOME_ROW} and ${MAY_GO})`
 
-export const HOST_TROUBLE = sql<boolean>`exists (select from poststelle.host_failures f where f.account_id = d.account_id)
+export const HOST_TROUBLE = sql<boolean>`exists (select from poststelle.host_failures f
+    where f.account_id = d.account_id and f.direction = 'receive')
   or exists (select from poststelle.host_breakers b join poststelle.accounts a on a.id = d.account_id
-    where b.host = lower(a.pop3_host) || ':' || a.pop3_port)`
+    where b.direction = 'receive' and b.host = ${hostOfAccount('receive')})`
 
 export async function loadMaildrop(db: DbOrTx, accountId: number): Promise<Maildrop | undefined> {
   const row = await db

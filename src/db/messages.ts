@@ -43,7 +43,10 @@ export async function storeBatch(
     const all = batch.map((message, i) => ({ message, id: message.spooledAs ?? ids[i] ?? 0 }))
     const fresh = await enterLedger(client, database.db, lease.accountId, all)
     const rows = all.filter(({ id }) => fresh.has(id))
-    if (rows.length > 0) await insertMessages(client, lease.accountId, rows)
+    if (rows.length > 0) {
+      await insertMessages(client, lease.accountId, rows)
+      await takeCopiesAsSent(client, lease.accountId, rows)
+    }
     const spooled = batch.flatMap((message) => message.spooledAs ?? [])
     const needless = spooled.filter((id) => !fresh.has(id))
     if (needless.length > 0) {
@@ -89,6 +92,14 @@ async function insertMessages(client: pg.ClientBase, accountId: number, rows: re
     rows.map(({ id }) => [{ int8: id }, { int8: accountId }]),
   )
   await client.query(`select pg_notify('poststelle_bell', 'parse:' || $1::text)`, [accountId])
+}
+
+/** Mail of our own that has come back proves that the server took it, where that was uncertain. */
+async function takeCopiesAsSent(client: pg.ClientBase, accountId: number, rows: readonly Identified[]): Promise<void> {
+  await client.query('select poststelle.take_copies_as_sent($1, $2::text[])', [
+    accountId,
+    rows.flatMap(({ message }) => message.internetMessageId ?? []),
+  ])
 }
 
 /**

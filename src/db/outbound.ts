@@ -1,10 +1,10 @@
-// Outbound messages: claimed under the lease of their send lane, every attempt on record, every outcome settled once.
+// Outbound messages that wait: claimed under the lease of their send lane, most urgent first, and found again when whoever
+// had claimed them is gone.
 
-import { sql } from 'kysely'
-import { LeaseLost } from '../base/failure.ts'
+import { sql, type RawBuilder } from 'kysely'
 import type { Db, DbOrTx, Tx } from './database.ts'
-import { holdLease, type Lease } from './lanes.ts'
-import type { AttemptOutcome, OutboundState, RecipientState, UncertainPolicy } from './schema.ts'
+import { lockLanes, underLease, type Lease } from './lanes.ts'
+import type { OutboundState, RecipientState } from './schema-outbound.ts'
 
 export interface OutboundRecipient {
   readonly ordinal: number
@@ -19,224 +19,237 @@ export interface ClaimedMessage {
   /** Attempts that count for the schedule, this one included. */
   readonly attempts: number
   readonly envelopeFrom: string
-  readonly sizeBytes: number
+  /** null: it has to be composed first. */
+  readonly sizeBytes: number | null
+  /** An uncertain attempt came before this one. */
   readonly repeated: boolean
+  /** What it was before the claim, and is again where the attempt is given back. */
+  readonly before: { readonly state: OutboundState; readonly repeated: boolean; readonly nextAttemptAt: Date }
   readonly expiresAt: Date
+  /** Those who have waited longest come first. */
   readonly recipients: readonly OutboundRecipient[]
 }
 
-export interface RecipientUpdate {
-  readonly ordinal: number
-  readonly state: RecipientState
-  readonly code: number | null
-  readonly enhancedCode: string | null
-  readonly reply: string
-  readonly flag: string | null
+/**
+ * Messages still marked as sending by a worker that is gone: those whose final dot may have left become uncertain, the others are what they
+ * were. One that somebody is just withdrawing is left to him. Inside a transaction in which the lane is ours, or nobody's.
+ */
+async function recoverMessages(tx: Tx, accountId: number): Promise<Recovered> {
+  const orphans = await sql<{ uncertain: boolean }>`
+    with orphan as (
+      select m.id, a.phase = 'handing_over' as uncertain, a.number, ${endedUncertain(sql`m.id`)} as was_uncertain
+      from poststelle.outbound_messages m join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
+      where m.account_id = ${accountId} and m.state = 'sending' order by m.id for update of a skip locked
+    ), attempt as (
+      update poststelle.delivery_attempts a
+      set finished_at = now(), outcome = case when o.uncertain then 'uncertain' else 'returned' end,
+        reply = 'the process that sent it ended'
+      from orphan o where a.message_id = o.id and a.number = o.number
+    )
+    update poststelle.outbound_messages m
+    set state = case when o.uncertain or o.was_uncertain then 'uncertain' else 'queued' end,
+      next_attempt_at = case when not o.uncertain then now()
+        when (p.uncertain_policy = 'retry' or (p.uncertain_policy = 'retry_once' and not m.repeated)) and now() < m.expires_at
+        then now() + ${EVIDENCE_WAIT_SECONDS} * interval '1 second' end,
+      attempts = m.attempts - case when o.uncertain then 0 else 1 end,
+      last_flag = case when o.uncertain then 'outcome_unknown' else m.last_flag end
+    from orphan o, poststelle.accounts p where m.id = o.id and p.id = m.account_id
+    returning o.uncertain`.execute(tx)
+  const unknown = orphans.rows.filter((row) => row.uncertain).length
+  return { uncertain: unknown, returned: orphans.rows.length - unknown }
 }
 
-export interface Settlement {
-  readonly state: OutboundState
-  readonly nextAttemptAt: Date | null
-  /** The attempt was not the message's fault: it does not count. */
-  readonly giveBack: boolean
-  readonly outcome: AttemptOutcome
-  readonly recipients: readonly RecipientUpdate[]
-  readonly step: string
-  readonly reply: string
-  readonly flag: string | null
-  readonly transcript: string | null
+export interface Recovered {
+  readonly uncertain: number
+  readonly returned: number
 }
 
-const WAITING = ['scheduled', 'queued', 'deferred', 'uncertain'] satisfies OutboundState[]
+/** How long an attempt whose outcome is unknown waits for evidence before it is repeated. */
+export const EVIDENCE_WAIT_SECONDS = 15 * 60
+
+/** Whoever holds the lane's lease knows that what is marked as sending is nobody's. */
+export const recoverOrphans = (db: Db, lease: Lease): Promise<Recovered> => underLease(db, lease, recoverMessages)
 
 /**
- * Whoever holds the lane's lease knows that messages still marked as sending belong to a worker that is gone: those whose
- * final dot may have left become uncertain, the others wait again.
+ * The same for lanes that nobody holds: one that is parked, rests, or is switched off is not claimed for a long time, and its messages can
+ * be neither cancelled nor resolved as long as they are sending.
  */
-export async function recoverOrphans(
-  db: Db,
-  lease: Lease,
-  uncertain: { policy: UncertainPolicy; repeatAt: Date },
-): Promise<{ uncertain: number; returned: number }> {
-  return await db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    const orphans = await sql<{ uncertain: boolean }>`
-      with orphan as (
-        select m.id, coalesce(a.phase = 'handing_over', false) as uncertain, a.number
-        from poststelle.outbound_messages m
-          left join poststelle.delivery_attempts a on a.message_id = m.id and a.finished_at is null
-        where m.account_id = ${lease.accountId} and m.state = 'sending' for update of m
-      ), attempt as (
-        update poststelle.delivery_attempts a
-        set finished_at = now(), outcome = case when o.uncertain then 'uncertain' else 'returned' end,
-          reply = 'the process that sent it ended'
-        from orphan o where a.message_id = o.id and a.number = o.number
-      )
-      update poststelle.outbound_messages m
-      set state = case when o.uncertain then 'uncertain' else 'queued' end,
-        next_attempt_at = case when not o.uncertain then now() 
-          when ${uncertain.policy} = 'retry' or (${uncertain.policy} = 'retry_once' and not m.repeated)
-          then ${uncertain.repeatAt}::timestamptz end,
-        attempts = m.attempts - case when o.uncertain then 0 else 1 end,
-        last_flag = case when o.uncertain then 'outcome_unknown' else m.last_flag end
-      from orphan o where m.id = o.id
-      returning o.uncertain`.execute(tx)
-    const unknown = orphans.rows.filter((row) => row.uncertain).length
-    return { uncertain: unknown, returned: orphans.rows.length - unknown }
-  })
+export async function recoverAbandoned(db: Db): Promise<Recovered> {
+  const nobodyHasIt = sql`l.lane = 'send' and (l.lease_until is null or l.lease_until <= now())`
+  const { rows } = await sql<{ id: number }>`
+    select distinct m.account_id as id from poststelle.outbound_messages m
+      join poststelle.lanes l on l.account_id = m.account_id and ${nobodyHasIt}
+    where m.state = 'sending'`.execute(db)
+  let all: Recovered = { uncertain: 0, returned: 0 }
+  for (const { id } of rows) {
+    const one = await db.transaction().execute(async (tx) => {
+      await lockLanes(tx, id)
+      const free = await sql`select from poststelle.lanes l where l.account_id = ${id} and ${nobodyHasIt}`.execute(tx)
+      return free.rows.length > 0 ? await recoverMessages(tx, id) : { uncertain: 0, returned: 0 }
+    })
+    all = { uncertain: all.uncertain + one.uncertain, returned: all.returned + one.returned }
+  }
+  return all
 }
 
-/** Claims due messages, most urgent first, and opens an attempt for each. */
-export async function claimMessages(db: Db, lease: Lease, limit: number): Promise<ClaimedMessage[]> {
-  return await db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    await expireMessages(tx, lease.accountId)
-    const { rows } = await sql<{
-      id: number
-      attempt: number
-      attempts: number
-      envelope_from: string
-      size_bytes: number
-      repeated: boolean
-      expires_at: Date
-      recipients: OutboundRecipient[]
-    }>`
-      with due as (
-        select id from poststelle.outbound_messages
-        where account_id = ${lease.accountId} and state in ('scheduled', 'queued', 'deferred', 'uncertain') and next_attempt_at <= now()
-        order by priority desc, next_attempt_at, id limit ${limit} for update skip locked
-      ), claimed as (
-        update poststelle.outbound_messages m
-        set state = 'sending', attempts = m.attempts + 1, repeated = m.repeated or m.state = 'uncertain'
-        from due where m.id = due.id
-        returning m.*
-      ), attempt as (
-        insert into poststelle.delivery_attempts (message_id, number)
-        select c.id, coalesce((select max(a.number) from poststelle.delivery_attempts a where a.message_id = c.id), 0) + 1 from claimed c
-        returning message_id, number
-      )
-      select c.id, a.number as attempt, c.attempts, c.envelope_from, c.size_bytes, c.repeated, c.expires_at,
-        (select jsonb_agg(jsonb_build_object('ordinal', r.ordinal, 'address', r.address, 'state', r.state) order by r.ordinal)
-          from poststelle.outbound_recipients r where r.message_id = c.id) as recipients
-      from claimed c join attempt a on a.message_id = c.id order by c.priority desc, c.next_attempt_at, c.id`.execute(
-      tx,
+/** Whether the last attempt that got anywhere ended uncertain: then giving the next one back must not hide that. */
+const endedUncertain = (id: RawBuilder<unknown>) => sql<boolean>`
+  coalesce((select p.outcome = 'uncertain' from poststelle.delivery_attempts p
+    where p.message_id = ${id} and p.outcome <> 'returned' order by p.number desc limit 1), false)`
+
+/** Domains whose mail waits, and until when; in lower case. */
+export type SlowDomains = ReadonlyMap<string, Date>
+
+/** For each message, in this order, the recipients it is still to be offered to, in the order of ClaimedMessage. */
+export async function recipientsLeft(tx: Tx, ids: readonly number[]): Promise<OutboundRecipient[][]> {
+  const rows = await tx
+    .selectFrom('outbound_recipients')
+    .select(['message_id', 'ordinal', 'address', 'state'])
+    .where('message_id', 'in', [...ids])
+    .where('state', 'in', ['pending', 'deferred'])
+    .orderBy('updated_at')
+    .orderBy('ordinal')
+    .execute()
+  const byMessage = Map.groupBy(rows, (row) => row.message_id)
+  return ids.map((id) => byMessage.get(id) ?? [])
+}
+
+/**
+ * Ids of due messages, most urgent first, locked. In each priority the earliest ones: what is not due yet is not looked at, however
+ * much there is of it.
+ */
+export async function dueMessages(tx: Tx, accountId: number, limit: number): Promise<number[]> {
+  const waiting = sql`account_id = ${accountId} and state in ('scheduled', 'queued', 'deferred', 'uncertain')
+    and next_attempt_at is not null`
+  const { rows } = await sql<{ id: number }>`
+    with recursive level (priority) as (
+      (select priority from poststelle.outbound_messages where ${waiting} order by priority desc limit 1)
+      union all
+      select (select m.priority from poststelle.outbound_messages m where ${waiting} and m.priority < level.priority
+        order by m.priority desc limit 1) from level where level.priority is not null
     )
-    return rows.map((row) => ({
-      id: row.id,
-      attempt: row.attempt,
-      attempts: row.attempts,
-      envelopeFrom: row.envelope_from,
-      sizeBytes: row.size_bytes,
-      repeated: row.repeated,
-      expiresAt: row.expires_at,
-      recipients: row.recipients,
-    }))
+    select m.id from level cross join lateral (
+      select id, next_attempt_at from poststelle.outbound_messages where ${waiting} and priority = level.priority
+        and next_attempt_at <= now() order by next_attempt_at, id limit ${limit} for update skip locked
+    ) m order by level.priority desc, m.next_attempt_at, m.id limit ${limit}`.execute(tx)
+  return rows.map((row) => row.id)
+}
+
+/** What goes to slow domains only waits until one of them may be tried. Returns the ids of those. */
+export async function putOffSlow(tx: Tx, due: readonly number[], slow: SlowDomains): Promise<Set<number>> {
+  const { rows } = await sql<{ id: number }>`
+    with waits as (
+      select r.message_id, min(s.until) as until
+      from poststelle.outbound_recipients r
+        left join unnest(${[...slow.keys()]}::text[], ${[...slow.values()]}::timestamptz[]) s (domain, until)
+          on s.domain = lower(substring(r.address from '[^@]*$'))
+      where r.message_id = any(${[...due]}) and r.state in ('pending', 'deferred')
+      group by r.message_id having bool_and(s.until > now())
+    )
+    update poststelle.outbound_messages m set next_attempt_at = w.until + random() * interval '10 seconds'
+    from waits w where m.id = w.message_id returning m.id`.execute(tx)
+  return new Set(rows.map((row) => row.id))
+}
+
+/** Claims these messages: each is sending, and has a new attempt. */
+export async function openAttempts(tx: Tx, ids: readonly number[]): Promise<ClaimedMessage[]> {
+  const { rows } = await sql<{
+    id: number
+    attempt: number
+    attempts: number
+    envelope_from: string
+    size_bytes: number | null
+    repeated: boolean
+    before_state: OutboundState
+    before_repeated: boolean
+    next_attempt_at: Date
+    expires_at: Date
+    recipients: OutboundRecipient[]
+  }>`
+    with before as (
+      select id, state, repeated from poststelle.outbound_messages where id = any(${[...ids]})
+    ), claimed as (
+      update poststelle.outbound_messages m
+      set state = 'sending', attempts = m.attempts + 1, repeated = m.repeated or m.state = 'uncertain'
+      from before b where m.id = b.id
+      returning m.*, b.state as before_state, b.repeated as before_repeated
+    ), attempt as (
+      insert into poststelle.delivery_attempts (message_id, number)
+      select c.id, coalesce((select max(a.number) from poststelle.delivery_attempts a where a.message_id = c.id), 0) + 1 from claimed c
+      returning message_id, number
+    )
+    select c.id, a.number as attempt, c.attempts, c.envelope_from, c.size_bytes, c.repeated, c.before_state, c.before_repeated,
+      c.next_attempt_at, c.expires_at,
+      (select jsonb_agg(jsonb_build_object('ordinal', r.ordinal, 'address', r.address, 'state', r.state)
+        order by r.updated_at, r.ordinal)
+        from poststelle.outbound_recipients r where r.message_id = c.id) as recipients
+    from claimed c join attempt a on a.message_id = c.id`.execute(tx)
+  const byId = new Map(rows.map((row) => [row.id, row]))
+  return ids.flatMap((id): ClaimedMessage[] => {
+    const row = byId.get(id)
+    if (!row) return []
+    return [
+      {
+        id,
+        attempt: row.attempt,
+        attempts: row.attempts,
+        envelopeFrom: row.envelope_from,
+        sizeBytes: row.size_bytes,
+        repeated: row.repeated,
+        before: { state: row.before_state, repeated: row.before_repeated, nextAttemptAt: row.next_attempt_at },
+        expiresAt: row.expires_at,
+        recipients: row.recipients,
+      },
+    ]
   })
 }
 
-/** Only what its recipients' servers have deferred: mail that waited for its account is tried, however late. */
-async function expireMessages(tx: Tx, accountId: number): Promise<void> {
+/**
+ * Only what its recipients' servers have deferred: mail that waited for its account is tried, however late. One that somebody is just
+ * changing is left to him.
+ */
+export async function expireMessages(tx: Tx, accountId: number): Promise<void> {
   await sql`
+    with late as (
+      select id from poststelle.outbound_messages
+      where account_id = ${accountId} and state = 'deferred' and attempts > 1 and next_attempt_at <= now() and expires_at <= now()
+      for update skip locked
+    )
     update poststelle.outbound_messages m
     set finished_at = now(), next_attempt_at = null, state = case when exists (select from poststelle.outbound_recipients r
       where r.message_id = m.id and r.state = 'accepted') then 'partial' else 'expired' end
-    where account_id = ${accountId} and state = 'deferred' and attempts > 1 and next_attempt_at <= now()
-      and expires_at <= now()`.execute(tx)
+    from late where m.id = late.id`.execute(tx)
 }
 
-/** The body in pieces, in constant memory. */
-export async function* readOutboundBody(db: Db, { id: messageId, sizeBytes }: ClaimedMessage): AsyncGenerator<Buffer> {
-  let bytes = 0
-  for (let chunk = 0; ; chunk++) {
-    const row = await db
-      .selectFrom('outbound_bodies')
-      .select('bytes')
-      .where('message_id', '=', messageId)
-      .where('chunk', '=', chunk)
-      .executeTakeFirst()
-    if (!row) break
-    bytes += row.bytes.length
-    yield row.bytes
-  }
-  // before the final dot: a mail that has lost a piece is not sent as a shorter one
-  if (bytes !== sizeBytes)
-    throw new Error(`message ${messageId} has ${bytes} bytes in the database instead of ${sizeBytes}`)
+export interface NextDue {
+  /** When the lane has something to do next; null: nothing waits. */
+  readonly at: Date | null
+  /** It can be claimed now. */
+  readonly now: boolean
 }
 
-/** The point of no return, committed before the final dot may leave. Throws LeaseLost: then it must not. */
-export async function markHandingOver(db: Db, lease: Lease, message: ClaimedMessage): Promise<void> {
-  const { numAffectedRows } = await sql`
-    update poststelle.delivery_attempts a set phase = 'handing_over'
-    from poststelle.lanes l
-    where a.message_id = ${message.id} and a.number = ${message.attempt} and a.finished_at is null
-      and l.account_id = ${lease.accountId} and l.lane = ${lease.lane} and l.lease_token = ${lease.token}
-      and l.lease_until > now()`.execute(db)
-  if (!numAffectedRows) throw new LeaseLost(`the send lane of account ${lease.accountId} was taken over`)
+/** What is due, but locked by somebody who is just changing it, is looked at again in a second, not at once and over and over. */
+export async function nextDue(tx: Tx, accountId: number): Promise<NextDue> {
+  const { rows } = await sql<{ at: Date | null; due: boolean; soon: Date }>`
+    select min(next_attempt_at) as at, coalesce(min(next_attempt_at) <= now(), false) as due, now() + interval '1 second' as soon
+    from poststelle.outbound_messages
+    where account_id = ${accountId} and state in ('scheduled', 'queued', 'deferred', 'uncertain')`.execute(tx)
+  const { at = null, due = false, soon = null } = rows[0] ?? {}
+  if (!due) return { at, now: false }
+  const free = (await dueMessages(tx, accountId, 1)).length > 0
+  return { at: free ? at : soon, now: free }
 }
 
-/**
- * Writes what became of an attempt. The attempt settles once, but for one: what another worker
- * took for uncertain is corrected by the reply when it comes after all. Throws LeaseLost where it was settled otherwise.
- */
-export async function settleAttempt(db: DbOrTx, message: ClaimedMessage, settlement: Settlement): Promise<void> {
-  const s = settlement
-  const final = !(WAITING as OutboundState[]).includes(s.state) && s.state !== 'held' && s.state !== 'sending'
-  const { numAffectedRows } = await sql`
-    with attempt as (
-      update poststelle.delivery_attempts
-      set finished_at = now(), outcome = ${s.outcome}, phase = case when ${s.outcome} in ('sent', 'partial') then 'done' else phase end,
-        step = ${s.step}, reply = ${storable(s.reply)}, flag = ${s.flag}, transcript = ${s.transcript === null ? null : storable(s.transcript)}
-      where message_id = ${message.id} and number = ${message.attempt} and (finished_at is null or (outcome = 'uncertain'
-        and not exists (select from poststelle.delivery_attempts later where later.message_id = ${message.id} and later.number > ${message.attempt})))
-      returning message_id
-    ), recipient as (
-      update poststelle.outbound_recipients r
-      set state = u.state, reply_code = u.code, enhanced_code = u.enhanced_code, reply = u.reply, flag = u.flag, updated_at = now()
-      from attempt, unnest(${s.recipients.map((r) => r.ordinal)}::int[], ${s.recipients.map((r) => r.state)}::text[],
-        ${s.recipients.map((r) => r.code)}::int[], ${s.recipients.map((r) => r.enhancedCode)}::text[],
-        ${s.recipients.map((r) => storable(r.reply))}::text[], ${s.recipients.map((r) => r.flag)}::text[])
-        u (ordinal, state, code, enhanced_code, reply, flag)
-      where r.message_id = attempt.message_id and r.ordinal = u.ordinal
-    )
-    update poststelle.outbound_messages m
-    set state = ${s.state}, next_attempt_at = ${s.nextAttemptAt}, attempts = m.attempts - ${s.giveBack ? 1 : 0},
-      finished_at = ${final ? sql`now()` : sql`null`}, last_reply = ${storable(s.reply)}, last_flag = ${s.flag}
-    from attempt where m.id = attempt.message_id and m.state in ('sending', 'uncertain')`.execute(db)
-  if (!numAffectedRows)
-    throw new LeaseLost(`attempt ${message.attempt} of message ${message.id} was settled by another worker`)
-}
-
-/** A server's words as Postgres can keep them: no NUL, whole characters, and not without end. */
-const storable = (text: string): string =>
-  text
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]+/g, ' ')
-    .toWellFormed()
-    .slice(0, 20_000)
-
-/** When the lane has something to do next; null: nothing waits. */
-export async function nextDueAt(db: DbOrTx, accountId: number): Promise<Date | null> {
-  const row = await db
-    .selectFrom('outbound_messages')
-    .select((eb) => eb.fn.min('next_attempt_at').as('at'))
-    .where('account_id', '=', accountId)
-    .where('state', 'in', WAITING)
-    .executeTakeFirst()
-  return row?.at ?? null
-}
-
-/** For the command line and the API: the same function that applications call. */
-export async function submitMessage(
+/** What was said last to messages that wait because of one of these flags, one message for each flag. */
+export async function waitingForFlags(
   db: DbOrTx,
-  message: {
-    account: string
-    envelopeFrom: string
-    recipients: readonly string[]
-    raw: Buffer
-    idempotencyKey: string | null
-  },
-): Promise<number> {
-  const { rows } = await sql<{ id: number }>`
-    select poststelle.submit_message(${message.account}, ${message.envelopeFrom}, ${[...message.recipients]}::text[], ${message.raw},
-      ${message.idempotencyKey}) as id`.execute(db)
-  return rows[0]?.id ?? 0
+  accountId: number,
+  flags: readonly string[],
+): Promise<{ flag: string; evidence: string }[]> {
+  const { rows } = await sql<{ flag: string; evidence: string }>`
+    select distinct on (m.last_flag) m.last_flag as flag, coalesce(m.last_reply, '') as evidence from poststelle.outbound_messages m
+    where m.account_id = ${accountId} and m.finished_at is null and m.last_flag = any(${[...flags]}) order by m.last_flag, m.id desc`.execute(
+    db,
+  )
+  return rows
 }

@@ -2,6 +2,7 @@
 
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
+import type { OutboundTables } from './schema-outbound.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
 type MaybeDate = Date | null
@@ -11,23 +12,10 @@ export type LaneKind = Direction | 'token' | 'parse'
 export type HealthState = 'new' | 'ok' | 'failing' | 'blocked'
 export type LedgerState = 'listed' | 'stored' | 'skipped' | 'quarantined' | 'vanished' | 'delete_intent' | 'deleted'
 export type GuardState = 'paused' | 'adopt' | 'reimport'
+/** Why a send lane rests: its messages per minute, its recipients per day, a server that asked for a pause, the breaker of its host. */
+export type RestReason = 'rate' | 'day' | 'pause' | 'host'
 export type HostTrouble = 'login' | 'network'
 export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
-export type OutboundState =
-  | 'scheduled'
-  | 'queued'
-  | 'sending'
-  | 'deferred'
-  | 'held'
-  | 'uncertain'
-  | 'sent'
-  | 'partial'
-  | 'failed'
-  | 'expired'
-  | 'bounced'
-  | 'cancelled'
-export type RecipientState = 'pending' | 'accepted' | 'deferred' | 'rejected' | 'bounced'
-export type AttemptOutcome = 'sent' | 'partial' | 'failed' | 'deferred' | 'uncertain' | 'returned'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
 /** The first refusal of a grant, kept as it was. */
@@ -47,7 +35,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables {
+export interface Tables extends OutboundTables {
   workers: {
     id: Generated<number>
     host: string
@@ -65,6 +53,9 @@ export interface Tables {
     client_secret_sealed: string | null
     created_at: Now
     updated_at: Now
+    licences: number | null
+    recipients_per_day: number | null
+    messages_per_minute: number | null
   }
   accounts: {
     id: Generated<number>
@@ -89,6 +80,10 @@ export interface Tables {
     uncertain_policy: Generated<UncertainPolicy>
     created_at: Now
     updated_at: Now
+    max_connections: number | null
+    messages_per_minute: number | null
+    recipients_per_day: number | null
+    recipients_per_message: number | null
   }
   grants: {
     account_id: number
@@ -111,6 +106,8 @@ export interface Tables {
     lease_worker: number | null
     woken_at: MaybeDate
     switched_off: Generated<boolean>
+    rests_until: MaybeDate
+    rests_for: RestReason | null
     ready_at: GeneratedAlways<Date | null>
   }
   maildrops: {
@@ -221,10 +218,12 @@ export interface Tables {
     original_message_id: string | null
     outbound_message_id: number | null
     outbound_ordinal: number | null
+    flag: string | null
   }
-  host_failures: { host: string; account_id: number; kind: HostTrouble; at: Date }
+  host_failures: { host: string; direction: Direction; account_id: number; kind: HostTrouble; at: Date }
   host_breakers: {
     host: string
+    direction: Direction
     kind: HostTrouble
     opened_at: Date
     open_until: Date
@@ -232,52 +231,6 @@ export interface Tables {
     probes: Generated<number>
     flag: string
     evidence: string
-  }
-  outbound_messages: {
-    id: Generated<number>
-    account_id: number
-    state: Generated<OutboundState>
-    hold_reason: string | null
-    envelope_from: string
-    internet_message_id: string
-    subject: string | null
-    size_bytes: number
-    sha256: Buffer
-    idempotency_key: string | null
-    request_sha256: Buffer
-    priority: Generated<number>
-    created_at: Now
-    next_attempt_at: MaybeDate
-    expires_at: Date
-    attempts: Generated<number>
-    repeated: Generated<boolean>
-    finished_at: MaybeDate
-    last_reply: string | null
-    last_flag: string | null
-  }
-  outbound_bodies: { message_id: number; chunk: number; bytes: Buffer }
-  outbound_recipients: {
-    message_id: number
-    ordinal: number
-    address: string
-    state: Generated<RecipientState>
-    reply_code: number | null
-    enhanced_code: string | null
-    reply: string | null
-    flag: string | null
-    updated_at: Now
-  }
-  delivery_attempts: {
-    message_id: number
-    number: number
-    started_at: Now
-    phase: Generated<'claimed' | 'handing_over' | 'done'>
-    finished_at: MaybeDate
-    outcome: AttemptOutcome | null
-    step: string | null
-    reply: string | null
-    flag: string | null
-    transcript: string | null
   }
   account_health: {
     account_id: number

@@ -1,9 +1,12 @@
 // What an attempt's result means for the message, its recipients and its lane. Pure.
 
-import { later } from '../base/clock.ts'
+import { jitter } from '../base/backoff.ts'
+import { HOUR_MS, later } from '../base/clock.ts'
 import { Failure, type Scope } from '../base/failure.ts'
-import type { ClaimedMessage, RecipientUpdate, Settlement } from '../db/outbound.ts'
-import type { RecipientState, UncertainPolicy } from '../db/schema.ts'
+import type { RecipientUpdate, Settlement } from '../db/delivery-attempts.ts'
+import type { ClaimedMessage } from '../db/outbound.ts'
+import type { UncertainPolicy } from '../db/schema.ts'
+import type { RecipientState } from '../db/schema-outbound.ts'
 import { EVIDENCE_WAIT_MS, nextAttempt } from './redelivery.ts'
 
 export interface RecipientReply {
@@ -16,6 +19,7 @@ export interface RecipientReply {
 }
 
 export type AttemptResult =
+  /** `recipients`: those that were offered; where there are more than the server takes at once the others follow. */
   | { readonly kind: 'replied'; readonly reply: string; readonly recipients: readonly RecipientReply[] }
   | { readonly kind: 'refused'; readonly failure: Failure }
   | { readonly kind: 'unknown'; readonly step: string; readonly evidence: string }
@@ -26,11 +30,27 @@ export interface Decision {
   readonly settlement: Settlement
   /** The lane's own fault: it is to be parked, and the attempt was given back. */
   readonly laneFailure?: Failure
+  /** A fault of the account that stops this message and not the others: it waits, and somebody must be told. */
+  readonly concern?: Failure
 }
 
 const LANE_SCOPES: readonly Scope[] = ['account', 'tenant', 'app', 'server', 'network', 'service']
+/** More recipients than the server takes in one transaction: no fault of theirs (RFC 5321 4.5.3.1.10). */
+const TOO_MANY_RECIPIENTS = 'recipient_limit_exceeded'
+/** Who may not be named as the sender: another message may well have another one. */
+export const OF_THE_SENDER: readonly string[] = ['send_as_denied', 'from_domain_not_registered']
+const CONCERN_WAIT_MS = HOUR_MS
 /** Up to here nothing of the message has been said: a lost connection is not its fault. */
 const STEPS_BEFORE_MESSAGE = ['dns', 'egress', 'connect', 'greeting', 'ehlo', 'starttls', 'tls', 'auth']
+
+const isOpen = (state: RecipientState): boolean => state === 'pending' || state === 'deferred'
+
+/** Addresses that the message is to be offered to next: those that were deferred wait for those that were never asked. */
+export function openRecipients({ recipients }: Pick<ClaimedMessage, 'recipients'>): string[] {
+  const open = recipients.filter(({ state }) => isOpen(state))
+  const neverAsked = open.filter(({ state }) => state === 'pending')
+  return (neverAsked.length > 0 ? neverAsked : open).map(({ address }) => address)
+}
 
 /** A fault of account, tenant, app, server or network is never charged to the message. */
 export function isLaneFault(failure: Failure): boolean {
@@ -50,10 +70,12 @@ export interface Circumstances {
   readonly random: number
   readonly policy: UncertainPolicy
   readonly transcript: string
+  /** Address of the account: what it is refused as itself, it is refused for every message. */
+  readonly accountEmail: string
 }
 
 export function decide(message: ClaimedMessage, result: AttemptResult, about: Circumstances): Decision {
-  if (result.kind === 'interrupted') return { settlement: returned(about, '', 'the service stopped', null) }
+  if (result.kind === 'interrupted') return { settlement: returned(message, about, { reply: 'the service stopped' }) }
   // whoever drops the reply to one message drops the next one's too: the lane waits before another is doubtful
   if (result.kind === 'unknown') {
     return { settlement: uncertain(message, result, about), laneFailure: unknownOutcome(result) }
@@ -61,12 +83,24 @@ export function decide(message: ClaimedMessage, result: AttemptResult, about: Ci
   if (result.kind === 'refused') return refused(message, result.failure, about)
   const laneFailure = result.recipients.find((r) => r.failure && isLaneFault(r.failure))?.failure
   if (laneFailure && !result.recipients.some((r) => r.accepted)) return refused(message, laneFailure, about)
+  const someAccepted = result.recipients.some((r) => r.accepted)
+  const tooMany = (answer: RecipientReply): boolean => someAccepted && answer.failure?.flag === TOO_MANY_RECIPIENTS
+  const answers = new Map(result.recipients.map((answer) => [answer.address, answer]))
   const updates = message.recipients.flatMap((recipient): RecipientUpdate[] => {
-    const answer = result.recipients.find((r) => r.address === recipient.address)
-    return answer ? [toUpdate(recipient.ordinal, answer)] : []
+    const answer = answers.get(recipient.address)
+    return answer && !tooMany(answer) ? [toUpdate(recipient.ordinal, answer)] : []
   })
+  const offered = new Set(updates.map(({ ordinal }) => ordinal))
+  const left = message.recipients.filter(({ state, ordinal }) => isOpen(state) && !offered.has(ordinal))
+  // the others go on at once as long as they were never asked, or as those before them were taken: nobody is asked twice in a row
+  const again = message.recipients.some(({ state, ordinal }) => state === 'pending' && offered.has(ordinal))
+  const stopped = again || updates.some(({ state }) => state === 'deferred')
+  const more = left.some(({ state }) => state === 'pending') || (left.length > 0 && !stopped)
   const retryAfterMs = Math.max(0, ...result.recipients.map((r) => r.failure?.verdict.retryAfterMs ?? 0)) || undefined
-  return { settlement: fold(message, updates, about, { reply: result.reply, step: 'dot', retryAfterMs }) }
+  // no recipient was taken: there was no message to reply to
+  const said = result.reply || (result.recipients.find((r) => !r.accepted)?.reply ?? '')
+  const step = result.reply ? 'dot' : 'rcpt'
+  return { settlement: fold(message, updates, about, { reply: said, step, retryAfterMs, more }) }
 }
 
 function toUpdate(ordinal: number, answer: RecipientReply): RecipientUpdate {
@@ -83,12 +117,16 @@ function toUpdate(ordinal: number, answer: RecipientReply): RecipientUpdate {
 }
 
 function refused(message: ClaimedMessage, failure: Failure, about: Circumstances): Decision {
-  if (isLaneFault(failure)) {
-    return { settlement: returned(about, failure.step, failure.evidence, failure.flag), laneFailure: failure }
+  const said = { step: failure.step, reply: failure.evidence, flag: failure.flag }
+  if (OF_THE_SENDER.includes(failure.flag) && message.envelopeFrom.toLowerCase() !== about.accountEmail.toLowerCase()) {
+    const wait = jitter(CONCERN_WAIT_MS, 0.2, about.random)
+    const settlement = { ...returned(message, about, said), nextAttemptAt: later(about.now, wait) }
+    return { settlement, concern: failure }
   }
+  if (isLaneFault(failure)) return { settlement: returned(message, about, said), laneFailure: failure }
   const state: RecipientState = isFinal(failure) ? 'rejected' : 'deferred'
   const updates = message.recipients
-    .filter((recipient) => recipient.state === 'pending' || recipient.state === 'deferred')
+    .filter(({ state: before }) => isOpen(before))
     .map((recipient) => ({
       ordinal: recipient.ordinal,
       state,
@@ -108,16 +146,20 @@ function refused(message: ClaimedMessage, failure: Failure, about: Circumstances
   }
 }
 
-/** The message waits on, and the attempt does not count. */
+/**
+ * The message waits on as before, and the attempt does not count. Where the message had its say, the others come first: it may be
+ * the reason.
+ */
 export function returned(
+  message: ClaimedMessage,
   about: Pick<Circumstances, 'now' | 'transcript'>,
-  step: string,
-  reply: string,
-  flag: string | null,
+  said: { step?: string; reply: string; flag?: string },
 ): Settlement {
+  const { state, nextAttemptAt } = message.before
+  const { step = '', reply, flag = null } = said
   return {
-    state: 'queued',
-    nextAttemptAt: about.now,
+    state: state === 'uncertain' || state === 'deferred' ? state : 'queued',
+    nextAttemptAt: step === '' || STEPS_BEFORE_MESSAGE.includes(step) ? nextAttemptAt : about.now,
     giveBack: true,
     outcome: 'returned',
     recipients: [],
@@ -159,7 +201,7 @@ function fold(
   message: ClaimedMessage,
   updates: readonly RecipientUpdate[],
   about: Circumstances,
-  last: { reply: string; step: string; flag?: string; retryAfterMs: number | undefined },
+  last: { reply: string; step: string; flag?: string; retryAfterMs: number | undefined; more?: boolean },
 ): Settlement {
   const states = message.recipients.map((r) => updates.find((u) => u.ordinal === r.ordinal)?.state ?? r.state)
   const some = (state: RecipientState) => states.includes(state)
@@ -174,6 +216,9 @@ function fold(
     flag: last.flag ?? updates.find((u) => u.flag !== null)?.flag ?? null,
     transcript: about.transcript || null,
   }
+  if (last.more && open) {
+    return { ...base, state: 'queued', nextAttemptAt: about.now, giveBack: true, outcome: 'partial' }
+  }
   if (open && !expired) {
     const { retryAfterMs } = last
     const at = nextAttempt(message.attempts, about.now, {
@@ -183,8 +228,14 @@ function fold(
     const nextAttemptAt = at < message.expiresAt || message.expiresAt <= about.now ? at : message.expiresAt
     return { ...base, state: 'deferred', nextAttemptAt, outcome: 'deferred' }
   }
-  if (open) return { ...base, state: some('accepted') ? 'partial' : 'expired', nextAttemptAt: null, outcome: 'failed' }
-  if (!some('accepted')) return { ...base, state: 'failed', nextAttemptAt: null, outcome: 'failed' }
-  const state = some('rejected') ? 'partial' : 'sent'
+  if (open) {
+    const state = some('accepted') || some('bounced') ? 'partial' : 'expired'
+    return { ...base, state, nextAttemptAt: null, outcome: 'failed' }
+  }
+  if (!some('accepted')) {
+    // a report about an earlier transaction of the same message may have come meanwhile
+    return { ...base, state: some('bounced') ? 'bounced' : 'failed', nextAttemptAt: null, outcome: 'failed' }
+  }
+  const state = some('rejected') || some('bounced') ? 'partial' : 'sent'
   return { ...base, state, nextAttemptAt: null, outcome: state, transcript: state === 'sent' ? null : base.transcript }
 }

@@ -64,7 +64,7 @@ function matcherOf(data: RuleData): (facts: Facts) => boolean {
   if (code) tests.push((f) => has(code, f.code) || (f.replyClass !== undefined && code.some((c) => c === f.replyClass)))
   if (enhanced) tests.push((f) => has(enhanced, f.enhanced))
   if (errorCode) {
-    const patterns = errorCode.map((pattern) => new RegExp(`^${pattern.replaceAll('*', '[A-Z_\\d]*')}$`))
+    const patterns = errorCode.map((pattern) => new RegExp(`^${pattern.replaceAll('*', '[A-Z_/\\d]*')}$`))
     tests.push((f) => f.errorCodes.some((c) => patterns.some((pattern) => pattern.test(c))))
   }
   if (data.text !== undefined) {

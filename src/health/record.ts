@@ -8,7 +8,7 @@ import {
   addHealthEvent,
   clearFlags,
   clearNotes,
-  LEDGER_STAGE,
+  NOTE_STAGE,
   lockHealth,
   openFlagCount,
   raiseFlag,
@@ -22,7 +22,7 @@ import { isPassing, transition } from './transition.ts'
 export async function recordOk(tx: Tx, accountId: number, direction: Direction, now: Date): Promise<void> {
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return // the account was deleted meanwhile
-  const cleared = await clearFlags(tx, accountId, direction, { exceptStages: ['token', LEDGER_STAGE] })
+  const cleared = await clearFlags(tx, accountId, direction, { exceptStages: ['token', NOTE_STAGE] })
   if ((await openFlagCount(tx, accountId, direction)) > 0) {
     return await saveHealth(tx, accountId, direction, { ...before, lastOkAt: now })
   }
@@ -105,9 +105,13 @@ export interface Note {
   readonly evidence: string
 }
 
-/** What the operator should know of the maildrop although nothing is blocked: exactly these notes are open afterwards. */
-export async function recordNotes(tx: Tx, accountId: number, notes: readonly Note[]): Promise<void> {
-  const direction = 'receive'
+/** What the operator should know although nothing is blocked: exactly these notes are open for the lane afterwards. */
+export async function recordNotes(
+  tx: Tx,
+  accountId: number,
+  direction: Direction,
+  notes: readonly Note[],
+): Promise<void> {
   await clearNotes(
     tx,
     accountId,
@@ -116,6 +120,6 @@ export async function recordNotes(tx: Tx, accountId: number, notes: readonly Not
   )
   for (const { flag, evidence } of notes) {
     const { scope, persistence } = flagEntryOf(flag)
-    await raiseFlag(tx, accountId, direction, { flag, scope, persistence, stage: LEDGER_STAGE, evidence })
+    await raiseFlag(tx, accountId, direction, { flag, scope, persistence, stage: NOTE_STAGE, evidence })
   }
 }

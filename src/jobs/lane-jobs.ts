@@ -5,13 +5,14 @@ import { MINUTE_MS } from '../base/clock.ts'
 import { refreshUnderLease } from '../credentials/refresh.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { LaneKind } from '../db/schema.ts'
+import type { SendContext } from '../delivery/connect.ts'
 import { drainLane } from '../delivery/drain-lane.ts'
 import type { ParsePool } from '../message/parse-pool.ts'
 import { parseLane } from '../retrieval/parse-lane.ts'
 import { pollMaildrop, type PollContext } from '../retrieval/poll-maildrop.ts'
 import type { QueueName } from './queues.ts'
 
-export interface LaneContext extends PollContext {
+export interface LaneContext extends PollContext, SendContext {
   readonly parsePool: ParsePool
 }
 
@@ -52,13 +53,18 @@ const pollMaildropJob: LaneJobKind = {
   },
 }
 
+const DRAINS_AT_ONCE = 16
+/** Of these, turns with one host. */
+export const SENDS_PER_HOST = 12
+
 const drainOutbox: LaneJobKind = {
   queue: 'outbox-drain',
   lane: 'send',
-  concurrency: 16,
+  concurrency: DRAINS_AT_ONCE,
   deadlineMs: 15 * MINUTE_MS,
   run: async (ctx, lease, signal) => {
-    const { attempted, failure } = await drainLane(ctx, lease, signal)
+    const { attempted, failure, waitsForHost } = await drainLane(ctx, lease, signal)
+    if (waitsForHost) return 'waits for its host'
     return failure ? failure.flag : `attempted ${attempted}`
   },
 }

@@ -1,5 +1,5 @@
-// Which provider an account is with, and what is known in advance about each: hosts, ports, limits. The numbers are the
-// providers' published ones, kept on the careful side; what a server says while we talk to it goes before them.
+// Which provider an account is with, and what is known in advance about each: hosts, ports, limits of receiving. The numbers are
+// the providers' published ones, kept on the careful side; what a server says while we talk to it goes before them.
 
 import { MINUTE_MS } from '../base/clock.ts'
 import type { Provider } from '../base/failure.ts'
@@ -17,11 +17,6 @@ export interface ProviderPreset {
   readonly minPollIntervalMs: number
   readonly defaultPollIntervalMs: number
   readonly maxPop3Sessions: number
-  readonly maxSmtpConnections: number
-  /** null: no limit is known. */
-  readonly messagesPerMinute: number | null
-  readonly recipientsPerDay: number | null
-  readonly recipientsPerMessage: number
   readonly maxMessageBytes: number
   /** Whether user name and password still open POP3 and SMTP. */
   readonly passwordLogin: boolean
@@ -41,10 +36,6 @@ const PRESETS: Record<Provider, ProviderPreset> = {
     minPollIntervalMs: 2 * MINUTE_MS,
     defaultPollIntervalMs: 3 * MINUTE_MS,
     maxPop3Sessions: 1,
-    maxSmtpConnections: 3,
-    messagesPerMinute: 30,
-    recipientsPerDay: 10_000,
-    recipientsPerMessage: 500,
     // The mailbox default; a tenant may raise it to 150 MB.
     maxMessageBytes: 35 * MIB,
     passwordLogin: false,
@@ -59,10 +50,6 @@ const PRESETS: Record<Provider, ProviderPreset> = {
     minPollIntervalMs: 5 * MINUTE_MS,
     defaultPollIntervalMs: 5 * MINUTE_MS,
     maxPop3Sessions: 1,
-    maxSmtpConnections: 3,
-    messagesPerMinute: null,
-    recipientsPerDay: 500,
-    recipientsPerMessage: 100,
     maxMessageBytes: 25 * MIB,
     // With an app password.
     passwordLogin: true,
@@ -77,10 +64,6 @@ const PRESETS: Record<Provider, ProviderPreset> = {
     minPollIntervalMs: 0,
     defaultPollIntervalMs: 3 * MINUTE_MS,
     maxPop3Sessions: 1,
-    maxSmtpConnections: 3,
-    messagesPerMinute: null,
-    recipientsPerDay: null,
-    recipientsPerMessage: 100,
     maxMessageBytes: 25 * MIB,
     passwordLogin: true,
   },

@@ -18,6 +18,7 @@ import {
 } from '../db/parsing.ts'
 import type { ParsePool } from '../message/parse-pool.ts'
 import type { ParsedMessage } from '../message/parse.ts'
+import { reportFlag } from './report-flag.ts'
 
 export interface ParseContext {
   readonly db: Db
@@ -266,7 +267,7 @@ function contentsOf(
       ...(blobs.get(attachment.ordinal) ?? NO_BYTES),
       sha256: Buffer.from(attachment.sha256),
     })),
-    reports: parsed.reports,
+    reports: parsed.reports.map((report) => ({ ...report, flag: reportFlag(report) })),
   }
 }
 

@@ -1,24 +1,24 @@
 // One poll of one maildrop, under the lease of its receive lane: pass the host's breaker, log in, do the session's work, settle.
 // Points of no return: the commit of a batch (only then may its messages be deleted) and QUIT (only its +OK deletes).
 
-import { jitter } from '../base/backoff.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
 import type { CredentialContext } from '../credentials/refresh.ts'
 import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
-import { hostKey } from '../db/host-breakers.ts'
+import { hostKey, type HostSide } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
 import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
 import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
+import { recordHostFailure, recordHostSuccess } from '../health/host-breaker.ts'
+import { enterHost } from '../health/host-entry.ts'
 import { recordFailure, recordNotes, recordOk } from '../health/record.ts'
+import type { HostSlots } from '../net/host-slots.ts'
 import { pollFloorMs } from '../oauth/provider-presets.ts'
 import { PopSession } from '../pop3/session.ts'
-import type { HostSlots } from './host-slots.ts'
-import { passHost, recordHostFailure, recordHostSuccess } from './host-breaker.ts'
 import { nextPoll } from './interval.ts'
 import { notesOf } from './notes.ts'
 import type { Received } from './session-context.ts'
@@ -61,21 +61,14 @@ export async function pollMaildrop(
   }
   const { account, maildrop, grant } = known
   const { pop3 } = known.account
-  const host = hostKey(pop3)
-  if (maildrop.hostTrouble && !options.forced) {
-    const gate = await passHost(ctx.db, host, account.id, ctx.clock.now())
-    if (!gate.open) {
-      await releaseLane(ctx.db, lease, gate.until)
-      return { ...NOTHING, waitsForHost: true }
-    }
-  }
-  const freeSlot = ctx.hostSlots ? ctx.hostSlots.take(host) : () => undefined
-  if (!freeSlot) {
-    await releaseLane(
-      ctx.db,
-      lease,
-      later(ctx.clock.now(), jitter(ctx.hostSlots?.waitMs(host) ?? 0, 0.5, Math.random())),
-    )
+  const host: HostSide = { host: hostKey(pop3), direction: 'receive' }
+  const entry = await enterHost(ctx.db, host, account.id, {
+    slots: ctx.hostSlots,
+    atBreaker: maildrop.hostTrouble && !options.forced,
+    now: ctx.clock.now(),
+  })
+  if (!entry.entered) {
+    await releaseLane(ctx.db, lease, entry.until)
     return { ...NOTHING, waitsForHost: true }
   }
   const store = new MessageStore(ctx.database, lease, maildrop.policy)
@@ -106,14 +99,14 @@ export async function pollMaildrop(
     )
     return { ...NOTHING, ...store.counts, failure: error }
   } finally {
-    freeSlot()
+    entry.leave()
   }
 }
 
 interface Polled {
   readonly account: Account
   readonly maildrop: Maildrop
-  readonly host: string
+  readonly host: HostSide
 }
 
 const floorSeconds = ({ pop3 }: Account, loginDelaySeconds: number): number =>
@@ -147,7 +140,7 @@ async function settleOk(
     await holdLease(tx, lease)
     await savePoll(tx, lease.accountId, { ...done, currentIntervalSeconds: next.currentSeconds })
     await recordOk(tx, lease.accountId, 'receive', now)
-    if (!done.quiet) await recordNotes(tx, lease.accountId, await notesOf(tx, lease.accountId, done))
+    if (!done.quiet) await recordNotes(tx, lease.accountId, 'receive', await notesOf(tx, lease.accountId, done))
     if (maildrop.hostTrouble) await recordHostSuccess(tx, host, lease.accountId)
     await releaseLane(tx, lease, next.at)
   })

@@ -108,6 +108,11 @@ export class Channel {
     return this.#context?.authMethods ?? []
   }
 
+  /** The largest message the server takes, as announced with SIZE (RFC 1870); undefined: it named no limit. */
+  get maxMessageBytes(): number | undefined {
+    return this.#context?.maxAllowedSize || undefined
+  }
+
   /**
    * Sends one line and waits for its complete reply. `shown` is what the transcript gets in its place.
    * Rejects with Lost, also when the reply takes longer than `timeoutMs`; the connection is closed then.
@@ -120,13 +125,20 @@ export class Channel {
     })
   }
 
+  /** So many commands may be sent before the first is answered. */
+  get flightWidth(): number {
+    return this.offers('PIPELINING') ? PIPELINE_WIDTH : 1
+  }
+
   /** Replies in the order of the lines; with PIPELINING later lines are sent before earlier ones are answered. */
   async *dialogue(lines: readonly string[]): AsyncGenerator<string, void, undefined> {
-    const width = this.offers('PIPELINING') ? PIPELINE_WIDTH : 1
+    const width = this.flightWidth
     const unsent = [...lines]
     const pending: Promise<string>[] = []
     for (;;) {
-      for (const line of unsent.splice(0, width - pending.length)) {
+      const now = unsent.splice(0, width - pending.length)
+      if (now.length > 1) this.#inOneFlight()
+      for (const line of now) {
         const reply = this.command(line)
         // Whoever stops early leaves replies behind; they are read, so that the next command gets its own.
         reply.catch(() => {})
@@ -136,6 +148,12 @@ export class Channel {
       if (reply === undefined) return
       yield reply
     }
+  }
+
+  /** nodemailer writes each command in a setImmediate of its own; those queued before ours leave together. */
+  #inOneFlight(): void {
+    this.#socket.cork()
+    process.nextTick(() => setImmediate(() => this.#socket.uncork()))
   }
 
   /** Resolves when the bytes were handed to the kernel. Rejects with Lost. */

@@ -54,3 +54,14 @@ export const needsUnofferedSmtpUtf8 = (whose: 'sender' | 'recipient'): Failure =
     },
     { stage: 'smtp', step: whose === 'recipient' ? 'rcpt' : 'mail', evidence: NO_SMTPUTF8.raw },
   )
+
+/** The server has said in EHLO that it will not take that much: it is not asked. */
+export const tooLarge = ({ sizeBytes }: { sizeBytes: number }, maxBytes: number): Failure =>
+  new Failure(
+    { flag: 'message_too_large', scope: 'message', persistence: 'permanent', blocks: [] },
+    {
+      stage: 'smtp',
+      step: 'mail',
+      evidence: `not sent: the message has ${sizeBytes} bytes and the server takes at most ${maxBytes}`,
+    },
+  )

@@ -39,3 +39,6 @@ export const replyClass = (reply: Reply): number => Math.trunc(reply.code / 100)
 
 /** 421 announces that the server closes the connection, whatever was asked (RFC 5321 3.8). */
 export const SERVICE_CLOSING = 421
+
+/** The answer to DATA: what comes next is the message. */
+export const GO_AHEAD = 354

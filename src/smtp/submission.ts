@@ -16,8 +16,8 @@ import {
   type RecipientOutcome,
   type SendOptions,
 } from './hand-over.ts'
-import { asFailure, needsUnofferedSmtpUtf8, NO_SMTPUTF8, refusedBy } from './refusal.ts'
-import { parseReply, replyClass, SERVICE_CLOSING, type Reply } from './reply.ts'
+import { asFailure, needsUnofferedSmtpUtf8, NO_SMTPUTF8, refusedBy, tooLarge } from './refusal.ts'
+import { GO_AHEAD, parseReply, replyClass, SERVICE_CLOSING, type Reply } from './reply.ts'
 import { upgrade } from './starttls.ts'
 import { DEFAULT_TIMEOUTS, type Timeouts } from './timeouts.ts'
 import { Transcript } from './transcript.ts'
@@ -42,7 +42,7 @@ const CLIENT_NAME = /^(?:[a-z0-9.-]{1,255}|\[[a-z0-9:.]{1,64}\])$/i
 export class Submission {
   readonly #provider: Provider
   readonly #clientName: string
-  readonly #signal: AbortSignal
+  #signal: AbortSignal
   readonly #timeouts: Timeouts
   readonly #transcript = new Transcript()
   readonly #abort = () => {
@@ -53,6 +53,8 @@ export class Submission {
   #busy = false
   /** MAIL was accepted and neither a final reply nor RSET has ended the transaction. */
   #inTransaction = false
+  /** That were offered over this connection, the one under way included. */
+  #messages = 0
   /** The point of no return: from here the reply is awaited whatever the caller's signal says. */
   #dotReleased = false
 
@@ -86,6 +88,19 @@ export class Submission {
   /** Session start and current transaction; secrets masked, message bytes left out. */
   get transcript(): readonly string[] {
     return this.#transcript.lines
+  }
+
+  /** A message went over it before, and it ended, with or without a word, when nothing of the next one had been taken. */
+  get endedBetween(): boolean {
+    return this.#messages > 1 && this.#phase === 'mail' && this.#channel?.lost !== undefined
+  }
+
+  /** From here on this signal ends the connection, and the one before does not. */
+  obey(signal: AbortSignal): void {
+    this.#signal.removeEventListener('abort', this.#abort)
+    this.#signal = signal
+    signal.addEventListener('abort', this.#abort)
+    if (signal.aborted) this.#abort()
   }
 
   /** Whether another message can be sent over this connection. */
@@ -125,11 +140,15 @@ export class Submission {
     const to = envelope.recipients.map((address) => ({ address, wire: checkAddress(address) }))
     if (to.length === 0) throw new UserError('A message needs at least one recipient.')
     return this.#exclusively('mail', async (channel) => {
+      this.#messages += 1
       this.#transcript.beginTransaction()
-      const recipients = await this.#offer(channel, from, to, options)
+      const { maxMessageBytes } = channel
+      if (maxMessageBytes !== undefined && options.sizeBytes > maxMessageBytes) throw tooLarge(options, maxMessageBytes)
+      const { recipients, dataReply } = await this.#offer(channel, from, to, options)
       if (!recipients.some((recipient) => recipient.accepted)) return { reply: '', recipients }
-      await this.#writeMessage(channel, body, options)
-      return { reply: await this.#releaseDot(channel), recipients }
+      await this.#writeMessage(channel, body, options, dataReply)
+      const reply = await this.#releaseDot(channel)
+      return { reply, recipients }
     })
   }
 
@@ -191,7 +210,7 @@ export class Submission {
     from: string,
     to: readonly { address: string; wire: string }[],
     options: SendOptions,
-  ): Promise<RecipientOutcome[]> {
+  ): Promise<{ recipients: RecipientOutcome[]; dataReply: Reply | undefined }> {
     const utf8Offered = channel.offers('SMTPUTF8')
     if (needsSmtpUtf8(from) && !utf8Offered) throw needsUnofferedSmtpUtf8('sender')
     const offered = to.filter(({ wire }) => utf8Offered || !needsSmtpUtf8(wire))
@@ -200,39 +219,59 @@ export class Submission {
       eightBitMime: (options.eightBit ?? true) && channel.offers('8BITMIME'),
       smtpUtf8: [from, ...offered.map(({ wire }) => wire)].some(needsSmtpUtf8),
     })
+    const replies = offered.length > 0 ? await this.#envelope(channel, mail, offered) : []
+    const dataReply = replies.length > offered.length ? replies.pop() : undefined
+    // By position, not by address: the same recipient may have been given twice and answered differently.
+    const recipients = to.map((recipient) =>
+      this.#outcome(recipient.address, offered.includes(recipient) ? replies.shift() : undefined),
+    )
+    if (dataReply?.code === GO_AHEAD && !recipients.some(({ accepted }) => accepted)) {
+      channel.close('the server waits for a message without a recipient')
+    }
+    return { recipients, dataReply }
+  }
+
+  /**
+   * Replies to RCPT, and to DATA where that could go in the same flight (RFC 2920). The reply to DATA is read whatever came before it:
+   * a server that waits for a message must not be sent a command.
+   */
+  async #envelope(channel: Channel, mail: string, offered: readonly { wire: string }[]): Promise<Reply[]> {
+    await this.#reset(channel)
+    const lines = [mail, ...offered.map(({ wire }) => rcptCommand(wire))]
+    const withData = lines.length < channel.flightWidth
+    if (withData) lines.push('DATA')
     const replies: Reply[] = []
-    if (offered.length > 0) {
-      await this.#reset(channel)
-      for await (const text of channel.dialogue([mail, ...offered.map(({ wire }) => rcptCommand(wire))])) {
+    let refusal: Failure | undefined
+    try {
+      let first = true
+      for await (const text of channel.dialogue(lines)) {
         const reply = this.#read(channel, text)
-        if (this.#phase === 'mail') {
-          if (replyClass(reply) !== 2) throw this.#refused(channel, reply, 'mail')
+        if (!first) {
+          if (reply.code === SERVICE_CLOSING) refusal ??= this.#refused(channel, reply, 'rcpt')
+          replies.push(reply)
+        } else if (replyClass(reply) === 2) {
           this.#inTransaction = true
           this.#phase = 'rcpt'
         } else {
-          if (reply.code === SERVICE_CLOSING) throw this.#refused(channel, reply, 'rcpt')
-          replies.push(reply)
+          refusal = this.#refused(channel, reply, 'mail')
         }
+        first = false
+        if (refusal !== undefined && !withData) break
       }
+    } catch (error) {
+      throw refusal ?? error
     }
-    // By position, not by address: the same recipient may have been given twice and answered differently.
-    return to.map((recipient) =>
-      this.#outcome(recipient.address, offered.includes(recipient) ? replies.shift() : undefined),
-    )
+    if (refusal === undefined) return replies
+    if (replies.at(-1)?.code === GO_AHEAD) channel.close('the server waits for a message that it has refused')
+    throw refusal
   }
 
   #outcome(address: string, asked: Reply | undefined): RecipientOutcome {
     const { code, raw, enhancedCode } = asked ?? NO_SMTPUTF8
-    const accepted = asked !== undefined && replyClass(asked) === 2
-    const failure = asked ? refusedBy(this.#provider, 'rcpt', asked) : needsUnofferedSmtpUtf8('recipient')
-    return {
-      address,
-      accepted,
-      reply: raw,
-      code,
-      ...(enhancedCode === undefined ? {} : { enhancedCode }),
-      ...(accepted ? {} : { failure }),
-    }
+    const answer = { address, reply: raw, code, ...(enhancedCode === undefined ? {} : { enhancedCode }) }
+    if (asked === undefined) return { ...answer, accepted: false, failure: needsUnofferedSmtpUtf8('recipient') }
+    if (replyClass(asked) === 2) return { ...answer, accepted: true }
+    return { ...answer, accepted: false, failure: refusedBy(this.#provider, 'rcpt', asked) }
   }
 
   /** Ends what an earlier message left behind; done late, so that the last message of a connection costs no round trip. */
@@ -247,10 +286,15 @@ export class Submission {
   }
 
   /** DATA, the body, and the caller's last word. After it the server has everything but the dot. */
-  async #writeMessage(channel: Channel, body: AsyncIterable<Buffer>, options: SendOptions): Promise<void> {
+  async #writeMessage(
+    channel: Channel,
+    body: AsyncIterable<Buffer>,
+    options: SendOptions,
+    answered: Reply | undefined,
+  ): Promise<void> {
     this.#phase = 'data'
-    const reply = await this.#ask(channel, 'DATA')
-    if (reply.code !== 354) throw this.#refused(channel, reply, 'data')
+    const reply = answered ?? (await this.#ask(channel, 'DATA'))
+    if (reply.code !== GO_AHEAD) throw this.#refused(channel, reply, 'data')
     try {
       const bytes = await writeBody(channel, body, this.#timeouts.dataBlockMs)
       this.#transcript.client(`(${bytes} bytes of message)`)

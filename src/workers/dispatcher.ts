@@ -7,6 +7,8 @@ import { sweepBlobs } from '../db/blobs.ts'
 import type { Db } from '../db/database.ts'
 import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
+import { recoverAbandoned } from '../db/outbound.ts'
+import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
@@ -14,6 +16,8 @@ import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
 const TICK_MS = 150
 const UPKEEP_MS = 5_000
+/** Bells are heard, or known to be missed: this is for what neither says. */
+const WAKE_SEND_MS = 15_000
 const SWEEP_MS = 3_600_000
 /** A queue that does not answer must not stop the clock. */
 const TICK_LIMIT_MS = 15_000
@@ -28,6 +32,7 @@ export interface DispatcherOptions {
 
 export class Dispatcher {
   readonly #o: DispatcherOptions
+  readonly #numbering: EventNumbering
   /** By payload: a bell that rings twice is one. */
   readonly #rung = new Map<string, Lane>()
   #timer: NodeJS.Timeout | undefined
@@ -35,12 +40,14 @@ export class Dispatcher {
   #again = false
   #stopped = false
   #upkeepAt = 0
+  #wakeSendAt = 0
   #sweepAt = 0
   #lastProblem = ''
   #hanging: Promise<void> | undefined
 
   constructor(options: DispatcherOptions) {
     this.#o = options
+    this.#numbering = new EventNumbering(options.db)
   }
 
   start(): void {
@@ -51,7 +58,7 @@ export class Dispatcher {
   ring(payload: string): void {
     const [, lane, id] = /^(send|parse):(\d{1,15})$/.exec(payload) ?? []
     if (lane === 'send' || lane === 'parse') this.#rung.set(payload, { lane, accountId: Number(id) })
-    else this.#upkeepAt = 0
+    else this.#upkeepAt = this.#wakeSendAt = 0
     this.#tick()
   }
 
@@ -105,8 +112,13 @@ export class Dispatcher {
       this.#upkeepAt = now + UPKEEP_MS
       const dead = await buryDeadWorkers(db, this.#o.workerId())
       if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
-      await wakeSendLanes(db)
       await wakeParseLanes(db)
+    }
+    if (now >= this.#wakeSendAt) {
+      this.#wakeSendAt = now + WAKE_SEND_MS
+      const { uncertain, returned } = await recoverAbandoned(db)
+      if (uncertain + returned > 0) log.warn({ uncertain, returned }, 'messages of a lost worker recovered')
+      await wakeSendLanes(db)
     }
     if (now >= this.#sweepAt) {
       this.#sweepAt = now + SWEEP_MS
@@ -114,6 +126,7 @@ export class Dispatcher {
       await sweepBlobs(db)
     }
     await dispatchDue(db, queues, rung)
+    await this.#numbering.tick()
   }
 }
 

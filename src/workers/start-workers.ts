@@ -6,11 +6,13 @@ import { Stopping } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Database } from '../db/database.ts'
 import { WorkerSession } from '../db/worker-session.ts'
-import { LANE_JOBS, POLLS_PER_HOST } from '../jobs/lane-jobs.ts'
+import { KeptConnections } from '../delivery/kept-connections.ts'
+import { LANE_JOBS, POLLS_PER_HOST, SENDS_PER_HOST } from '../jobs/lane-jobs.ts'
+import { RestoreFence } from '../delivery/restore-fence.ts'
 import { QUEUE_NAMES, type LaneQueue, type QueueFactory, type QueueName } from '../jobs/queues.ts'
 import { ParsePool } from '../message/parse-pool.ts'
 import type { Net } from '../net/net.ts'
-import { HostSlots } from '../retrieval/host-slots.ts'
+import { HostSlots } from '../net/host-slots.ts'
 import type { Vault } from '../secrets/vault.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { runWorker, type RunningWorker } from './run-worker.ts'
@@ -25,6 +27,7 @@ const CLOSE_MS = 3_000
 export interface WorkerOptions {
   readonly database: Database
   readonly databaseUrl: string
+  readonly dataFolder: string
   readonly queues: QueueFactory
   readonly vault: Vault
   readonly net: Net
@@ -44,6 +47,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   const stopping = new AbortController()
   const { db } = o.database
   const queues = new Map<QueueName, LaneQueue>(QUEUE_NAMES.map((name) => [name, o.queues.queue(name)]))
+  const fence = await RestoreFence.open({ db, dataFolder: o.dataFolder, log: o.log })
   let workerId = 0
   const dispatcher = new Dispatcher({ db, queues, log: o.log, workerId: () => workerId })
   const session = await WorkerSession.open(o.databaseUrl, {
@@ -54,6 +58,7 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
   })
   workerId = session.workerId
   const parsePool = new ParsePool({ threads: PARSE_THREADS })
+  const keptConnections = new KeptConnections()
   const ctx = {
     db,
     database: o.database,
@@ -63,7 +68,10 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     log: o.log,
     workerId: session.workerId,
     hostSlots: new HostSlots(POLLS_PER_HOST),
+    sendSlots: new HostSlots(SENDS_PER_HOST),
     parsePool,
+    keptConnections,
+    fence,
   }
   const build = (): RunningWorker[] => LANE_JOBS.map((kind) => runWorker(ctx, o.queues, kind, stopping.signal))
   let workers = build()
@@ -87,8 +95,10 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
       stopping.abort(new Stopping('the service is stopping'))
       await untilIdle(workers)
       await parsePool.close()
+      await keptConnections.close()
       // the queue's own farewell: it would wait for ever for a backend that is away
       await atMost(CLOSE_MS, Promise.all(workers.map(({ worker }) => worker.close())))
+      await atMost(CLOSE_MS, fence.close())
       await atMost(CLOSE_MS, session.close())
       await atMost(CLOSE_MS, Promise.all([...queues.values()].map((queue) => queue.close())))
     },

@@ -21,10 +21,12 @@ export function cpuMs(pid: number): number {
 }
 
 /** The same of a process with everything it has started. */
-export function treeCpuMs(root: number): number {
+export const treeCpuMs = (root: number): number => tree(root).reduce((sum, pid) => sum + cpuMs(pid), 0)
+
+function tree(root: number): number[] {
   const parents = new Map(readdirSync('/proc').flatMap((name) => parentOf(Number(name))))
   const belongs = (pid: number): boolean => pid === root || (pid > 1 && belongs(parents.get(pid) ?? 0))
-  return [...parents.keys()].filter(belongs).reduce((sum, pid) => sum + cpuMs(pid), 0)
+  return [...parents.keys()].filter(belongs)
 }
 
 function parentOf(pid: number): [number, number][] {
@@ -38,14 +40,20 @@ export function childrenCpuMs(): number {
   return ((fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS
 }
 
-/** The kernel's note of this process's highest memory begins anew. */
-export const forgetPeakRss = (): void => writeFileSync('/proc/self/clear_refs', '5')
+/** The kernel's note of a process's highest memory begins anew, at what it has now. */
+export const forgetPeakRss = (pid = process.pid): void => writeFileSync(`/proc/${pid}/clear_refs`, '5')
 
 /** Highest resident memory of a living process. */
 export function peakRssMb(pid: number): number {
   const kilobytes = Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
   return Math.round((kilobytes * 1024) / 1e6)
 }
+
+/** Highest resident memory of a living process and of all it has started, summed up. */
+export const treePeakRssMb = (root: number): number => tree(root).reduce((sum, pid) => sum + peakRssMb(pid), 0)
+
+/** A clock that all processes of the machine share. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6
 
 /** Of a sorted or unsorted row of figures. */
 export function percentile(values: readonly number[], share: number): number {

@@ -1,10 +1,11 @@
-// `npm run bench [-- inbound|load ...]`: figures from real servers on this machine. They are for comparing in one run, on a machine
+// `npm run bench [-- inbound|outbound|load ...]`: figures from real servers on this machine. They are for comparing in one run, on a machine
 // that may be noisy; nothing here passes or fails but by losing, doubling or changing mail.
 
 import { inbound } from './inbound.ts'
 import { load } from './load.ts'
+import { outbound } from './outbound.ts'
 
-const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = { inbound, load }
+const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = { inbound, outbound, load }
 
 const [name = 'inbound', ...args] = process.argv.slice(2)
 const run = SCENARIOS[name]

@@ -41,7 +41,7 @@ describe('the command', () => {
     runCommand(args, { ...o, env: { ...env, ...o.env } })
   const file = (name: string, content: unknown): string => {
     const path = join(folder, name)
-    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+    writeFileSync(path, typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content))
     return path
   }
 
@@ -134,6 +134,52 @@ describe('the command', () => {
     ).toMatchObject({ code: 2 })
   })
 
+  test('send makes a message of its parts, and refuses in one line what is wrong with them', async () => {
+    const account = ['send', '--account', 'plain1@example.test']
+    const text = file('text.txt', 'Grüße\n')
+    const pdf = file('Rechnung März.pdf', '%PDF-1.7')
+    const parts = [
+      '--to',
+      'b@example.test',
+      '--cc',
+      'c@example.test',
+      '--bcc',
+      'd@example.test',
+      '--from-name',
+      'Büro, 2. OG',
+    ]
+    const more = ['--reply-to', 'r@example.test', '--subject', 'Hallo', '--html', '<p>Hallo</p>', '--attach', pdf, text]
+    const due = ['--send-after', '2h', '--urgent', '--idempotency-key', 'parts']
+    const first = await run([...account, ...parts, ...more, '--text', `@${text}`, ...due, '--json'])
+    expect(first).toMatchObject({ code: 0, err: '' })
+    const again = await run([...account, ...parts, ...more, '--text', '@-', ...due], { input: 'Grüße\n' })
+    expect(again.out).toBe(`accepted as message ${String(JSON.parse(first.out).id)}\n`)
+    const to = ['--to', 'b@example.test']
+    const latin1 = file('latin1.txt', Buffer.from('Gr\xfc\xdfe', 'latin1'))
+    const refused: [string[], number, string][] = [
+      [
+        [...to, '--subject', 'a\nb', '--text', 'x'],
+        1,
+        'parts.subject: contains a line break or another control character',
+      ],
+      [
+        [...to, '--text', 'y', '--idempotency-key', 'parts'],
+        1,
+        "idempotency_key: 'parts' was used for another message",
+      ],
+      [to, 2, 'the message is missing'],
+      [[...to, '--file', text, '--subject', 'x'], 2, '--file: is a complete message'],
+      [[...to, '--text', `@${latin1}`], 2, `--text: ${latin1} is not UTF-8 text`],
+      [[...to, '--attach', '/no/such/file'], 2, '/no/such/file: cannot be read'],
+    ]
+    const results = await Promise.all(refused.map(([args]) => run([...account, ...args])))
+    for (const [i, [, code, sentence]] of refused.entries()) {
+      expect(results[i]).toMatchObject({ code, out: '' })
+      expect(results[i]?.err).toMatch(/^poststelle: .*\n$/)
+      expect(results[i]?.err).toContain(sentence)
+    }
+  })
+
   test('status has the promised shape, and says that no worker runs', async () => {
     const { out, code } = await run(['status', '--json'])
     expect(code).toBe(0)
@@ -147,7 +193,7 @@ describe('the command', () => {
           flags: [],
           waiting: { count: 0, oldest_at: null },
         },
-        { email: 'plain1@example.test', waiting: { count: 1, oldest_at: expect.any(String) } },
+        { email: 'plain1@example.test', waiting: { count: 2, oldest_at: expect.any(String) } },
       ],
     })
     expect((await run(['status', '--lang', 'de'])).out).toMatch(/^Der Dienst steht\./)

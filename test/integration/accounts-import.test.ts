@@ -96,6 +96,55 @@ describe('importing accounts', () => {
     expect(rows).toEqual([{ n: 1 }])
   })
 
+  test('limits of an app registration hold for all its accounts, stay where none are given, and wake those that rest', async () => {
+    const client = { client_id: '99999999-2222-3333-4444-555555555555' }
+    const limits = { licences: 25, messages_per_minute: 'unlimited' }
+    await house.importAccounts([oauthAccount('l1@example.test', client), oauthAccount('l2@example.test', client)])
+    const stored = async () => {
+      const { rows } = await sql`select licences, recipients_per_day, messages_per_minute from poststelle.oauth_clients
+        where client_id = ${client.client_id}`.execute(house.db)
+      return rows
+    }
+    await sql`update poststelle.lanes set rests_until = now() + interval '1 hour', rests_for = 'day' where lane = 'send'`.execute(
+      house.db,
+    )
+    const [changed] = await house.importAccounts([oauthAccount('l1@example.test', { ...client, limits })])
+    expect(changed?.notes).toEqual([
+      'auth.limits: are shared by 2 accounts of this app registration; they were changed for all of them',
+    ])
+    const { rows: awake } = await sql`select from poststelle.lanes where lane = 'send' and rests_until is null`.execute(
+      house.db,
+    )
+    expect(awake).toHaveLength(2)
+    await house.importAccounts([oauthAccount('l2@example.test', client)])
+    expect(await stored()).toEqual([{ licences: 25, recipients_per_day: null, messages_per_minute: 0 }])
+  })
+
+  test('limits of an account and its policy are stored; a file that gives none goes back to the preset, and keeps the policy', async () => {
+    const email = 'sending@example.test'
+    const sending = { connections: 2, messages_per_minute: 'unlimited', recipients_per_day: 500 }
+    const stored = async () => {
+      const { rows } =
+        await sql`select max_connections, messages_per_minute, recipients_per_day, recipients_per_message,
+        uncertain_policy from poststelle.accounts where email = ${email}`.execute(house.db)
+      return rows[0]
+    }
+    const none = { messages_per_minute: null, recipients_per_day: null, recipients_per_message: null }
+    await house.importAccounts([passwordAccount(email)])
+    expect(await stored()).toEqual({ max_connections: null, ...none, uncertain_policy: 'retry_once' })
+    const [imported] = await house.importAccounts([passwordAccount(email, { sending, uncertain_policy: 'hold' })])
+    expect(imported?.change).toBe('changed')
+    expect(await stored()).toEqual({
+      max_connections: 2,
+      messages_per_minute: 0,
+      recipients_per_day: 500,
+      recipients_per_message: null,
+      uncertain_policy: 'hold',
+    })
+    await house.importAccounts([passwordAccount(email)])
+    expect(await stored()).toEqual({ max_connections: null, ...none, uncertain_policy: 'hold' })
+  })
+
   test('no secret lies in the database in clear', async () => {
     const { rows } = await sql<{ all: string }>`
       select (select string_agg(g::text, ' ') from poststelle.grants g) || (select string_agg(c::text, ' ') from poststelle.oauth_clients c)

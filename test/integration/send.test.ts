@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { drainLane } from '../../src/delivery/drain-lane.ts'
-import { submitMessage } from '../../src/db/outbound.ts'
+import { submitMessage } from '../../src/db/submissions.ts'
 import { openHouse, type TestHouse } from '../support/house.ts'
 import { outgoingMessage, startMailWorld, type MailWorld } from '../support/mail-world.ts'
 

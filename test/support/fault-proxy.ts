@@ -32,8 +32,8 @@ export interface FaultProxy {
   readonly bytes: { readonly up: number; readonly down: number }
   readonly connections: number
   readonly open: number
-  /** For new connections and for what passes from now on. */
-  set(faults: ProxyFaults): void
+  /** For new connections and for what passes from now on; a function is asked once by each new connection. */
+  set(faults: ProxyFaults | (() => ProxyFaults)): void
   /** Ends every connection with RST. */
   cutAll(): void
   stop(): Promise<void>
@@ -43,12 +43,14 @@ export interface FaultProxy {
 const MAX_HELD_BYTES = 4 * 1024 * 1024
 
 export async function startFaultProxy(targetPort: number, first: ProxyFaults = {}): Promise<FaultProxy> {
-  let faults = first
+  let all: ProxyFaults | (() => ProxyFaults) = first
   const bytes = { up: 0, down: 0 }
   const sockets = new Set<Socket>()
   let connections = 0
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     connections += 1
+    const own = typeof all === 'function' ? all() : undefined
+    const faults = (): ProxyFaults => own ?? (typeof all === 'function' ? {} : all)
     const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
     const ended = new AbortController()
     for (const [socket, other] of [
@@ -67,7 +69,7 @@ export async function startFaultProxy(targetPort: number, first: ProxyFaults = {
     }
     const cut = (): void => {
       for (const socket of [client, target]) {
-        if (faults.cut === 'reset') socket.resetAndDestroy()
+        if (faults().cut === 'reset') socket.resetAndDestroy()
         else socket.end(() => socket.destroy())
       }
     }
@@ -75,7 +77,7 @@ export async function startFaultProxy(targetPort: number, first: ProxyFaults = {
       ['up', client, target],
       ['down', target, client],
     ] as const) {
-      const path = { from, to, cut, signal: ended.signal, faults: () => faults[way] ?? {} }
+      const path = { from, to, cut, signal: ended.signal, faults: () => faults()[way] ?? {} }
       void pump(path, (count) => (bytes[way] += count))
     }
   })
@@ -92,7 +94,7 @@ export async function startFaultProxy(targetPort: number, first: ProxyFaults = {
     get open() {
       return sockets.size / 2
     },
-    set: (next) => void (faults = next),
+    set: (next) => void (all = next),
     cutAll: () => sockets.forEach((socket) => socket.resetAndDestroy()),
     async stop() {
       for (const socket of sockets) socket.destroy()

@@ -2,12 +2,17 @@
 // presence, so that operations can be called as jobs call them.
 
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { importAccounts, type ImportedAccount } from '../../src/accounts/import.ts'
 import { parseAccounts } from '../../src/accounts/settings.ts'
 import { systemClock, type Clock } from '../../src/base/clock.ts'
 import { silentLogger, type Logger } from '../../src/base/logger.ts'
 import { claimLane, type Lease } from '../../src/db/lanes.ts'
 import type { LaneKind } from '../../src/db/schema.ts'
+import { KeptConnections } from '../../src/delivery/kept-connections.ts'
+import { RestoreFence } from '../../src/delivery/restore-fence.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
 import type { LaneContext } from '../../src/jobs/lane-jobs.ts'
 import { ParsePool } from '../../src/message/parse-pool.ts'
@@ -42,16 +47,22 @@ export async function openHouse(
     onRing: () => undefined,
     onProblem: () => undefined,
   })
+  const keptConnections = new KeptConnections()
+  const dataFolder = mkdtempSync(join(tmpdir(), 'poststelle-house-'))
+  const log = options.log ?? silentLogger
+  const fence = await RestoreFence.open({ db, dataFolder, log })
   const parsePool = options.parsePool ?? new ParsePool({ threads: 2 })
   return {
     db,
     database,
     keys: `test:${key.toString('base64')}`,
     parsePool,
+    keptConnections,
     vault,
     net,
     clock: options.clock ?? systemClock,
-    log: options.log ?? silentLogger,
+    log,
+    fence,
     workerId: session.workerId,
     importAccounts: (accounts) =>
       importAccounts(
@@ -66,6 +77,9 @@ export async function openHouse(
     },
     close: async () => {
       await parsePool.close()
+      await keptConnections.close()
+      await fence.close()
+      rmSync(dataFolder, { recursive: true, force: true })
       await session.close()
       await net.close()
       await database.drop()

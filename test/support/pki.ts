@@ -15,8 +15,18 @@ export interface Pki {
   stop(): Promise<void>
 }
 
-/** Valid for localhost and 127.0.0.1 and for `names`, or, with `expired`, no longer valid at all. */
-export async function makePki(o: { names?: readonly string[]; expired?: boolean } = {}): Promise<Pki> {
+export interface PkiOptions {
+  /** Besides localhost and 127.0.0.1. */
+  readonly names?: readonly string[]
+  /** In place of all of these. */
+  readonly hosts?: readonly string[]
+  readonly expired?: boolean
+  /** Of the certificate; 'server' unless said otherwise. */
+  readonly purpose?: 'server' | 'client'
+}
+
+/** Valid for localhost and 127.0.0.1 and for `names`, unless it is to be worse. */
+export async function makePki(o: PkiOptions = {}): Promise<Pki> {
   const common = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256' } as const
   const authority = await generate([{ name: 'commonName', value: 'Poststelle test authority' }], {
     ...common,
@@ -34,12 +44,12 @@ export async function makePki(o: { names?: readonly string[]; expired?: boolean 
     extensions: [
       { name: 'basicConstraints', cA: false, critical: true },
       { name: 'keyUsage', digitalSignature: true, critical: true },
-      { name: 'extKeyUsage', serverAuth: true },
+      { name: 'extKeyUsage', ...(o.purpose === 'client' ? { clientAuth: true } : { serverAuth: true }) },
       {
         name: 'subjectAltName',
         altNames: [
-          ...['localhost', ...(o.names ?? [])].map((value) => ({ type: 2 as const, value })),
-          { type: 7, ip: '127.0.0.1' },
+          ...(o.hosts ?? ['localhost', ...(o.names ?? [])]).map((value) => ({ type: 2 as const, value })),
+          ...(o.hosts ? [] : [{ type: 7 as const, ip: '127.0.0.1' }]),
         ],
       },
     ],

@@ -23,6 +23,8 @@ export interface TestPostfix {
   /** TLS from the first byte. */
   readonly submissionsPort: number
   readonly pid: number
+  /** For Postfix's own commands (`-c`). */
+  readonly configFolder: string
   /** Everything that came out at the other end, in order. */
   delivered(): readonly Delivered[]
   log(): string
@@ -36,8 +38,10 @@ export interface PostfixOptions {
   /** What RCPT gets for an address instead of 250: { 'gone@example.test': '550 5.1.1 No such user' }. */
   readonly recipientReplies?: Readonly<Record<string, string>>
   readonly messageSizeLimitBytes?: number
-  /** More lines of main.cf, after the others. */
+  /** More lines of main.cf; they go before those made here. */
   readonly settings?: string
+  /** More lines of master.cf. */
+  readonly services?: string
 }
 
 const PROGRAMS = '/usr/lib/postfix/sbin'
@@ -53,7 +57,7 @@ export async function startPostfix(o: PostfixOptions): Promise<TestPostfix> {
   const replies = Object.entries(o.recipientReplies ?? {}).map(([address, reply]) => `${address} ${reply}\n`)
   writeFileSync(join(config, 'recipients'), replies.join(''))
   writeFileSync(join(config, 'main.cf'), mainCf(folder, sink.port, o))
-  writeFileSync(join(config, 'master.cf'), masterCf(ports))
+  writeFileSync(join(config, 'master.cf'), masterCf(ports) + (o.services ?? ''))
 
   // The master changes its user id, and with that the system forgets whom to tell when we die; the shell does not.
   const guard = '"$@" & trap "kill $!" TERM; wait $!; wait $!'
@@ -67,6 +71,7 @@ export async function startPostfix(o: PostfixOptions): Promise<TestPostfix> {
     submissionPort: ports.submission,
     submissionsPort: ports.submissions,
     pid: Number(readFileSync(join(folder, 'spool', 'pid', 'master.pid'), 'utf8')),
+    configFolder: config,
     delivered: () => sink.delivered(),
     log,
     async stop() {
@@ -110,7 +115,7 @@ function groupId(name: string): number {
 }
 
 function mainCf(folder: string, sinkPort: number, o: PostfixOptions): string {
-  return `
+  return lastOfEach(`
 compatibility_level = 3.6
 queue_directory = ${folder}/spool
 data_directory = ${folder}/data
@@ -145,7 +150,13 @@ smtpd_error_sleep_time = 0
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 ${o.settings ?? ''}
-`
+`)
+}
+
+/** Of a name given twice the later line: Postfix warns of it in every process, and so many warnings stop its log at the start. */
+function lastOfEach(text: string): string {
+  const lines = text.split('\n').filter((line) => line.includes('='))
+  return [...new Map(lines.map((line) => [line.slice(0, line.indexOf('=')).trim(), `${line}\n`])).values()].join('')
 }
 
 function masterCf(ports: { submission: number; submissions: number }): string {

@@ -18,6 +18,9 @@ export interface ProgramOptions {
   readonly input?: string
   readonly isTTY?: boolean
   readonly errIsTTY?: boolean
+  /** What somebody types, question by question; without it nobody is there. */
+  readonly answers?: readonly string[]
+  readonly stopSignal?: Promise<string>
 }
 
 export type RunProgram = (args: readonly string[], o?: ProgramOptions) => Promise<ProgramResult>
@@ -30,6 +33,7 @@ export function programOn(
   return async (args, o = {}) => {
     const texts = { out: '', err: '' }
     const pieces: Buffer[] = []
+    const answers = [...(o.answers ?? [])]
     const notHere = (): never => {
       throw new Error('this command needs the real process')
     }
@@ -38,13 +42,18 @@ export function programOn(
       terminal: {
         isTTY: o.isTTY ?? false,
         errIsTTY: o.errIsTTY ?? false,
+        inIsTTY: o.answers !== undefined,
         columns: 120,
         out: (text) => void (texts.out += text),
         err: (text) => void (texts.err += text),
         write: async (bytes) => void pieces.push(bytes),
         stdin: async () => Buffer.from(o.input ?? ''),
         abort: notHere,
-        stopSignal: notHere,
+        ask: async (question) => {
+          texts.err += question
+          return answers.shift() ?? ''
+        },
+        stopSignal: () => o.stopSignal ?? new Promise(() => undefined),
       },
       readConfig: () => readConfig(env),
       createLogger: () => silentLogger,

@@ -75,6 +75,8 @@ async function help(words: readonly string[]): Promise<string> {
       isTTY: false,
       columns: 200,
       errIsTTY: false,
+      inIsTTY: false,
+      ask: unused,
       out: (text) => void (printed += text),
       write: unused,
       err: unused,

@@ -15,9 +15,23 @@ const VIEWS = [
   'inbox_delivery_reports',
   'ledger_gaps',
   'outbox',
+  'outbox_attempts',
+  'outbox_events',
   'outbox_recipients',
 ]
-const FUNCTIONS = ['ack_inbound', 'attachment', 'inbox_since', 'raw_message', 'submit_message']
+const FUNCTIONS = [
+  'ack_inbound',
+  'attachment',
+  'cancel_message',
+  'inbox_since',
+  'message_eta',
+  'outbox_since',
+  'raw_message',
+  'send_paused_until',
+  'send_rate',
+  'submit_message',
+  'submit_parts',
+]
 
 describe('received mail for an application', () => {
   let house: TestHouse

@@ -54,7 +54,7 @@ test('lanes that wait for a host are woken without waiting for those that somebo
   await sql`update poststelle.lanes set due_at = now() + interval '1 hour'`.execute(house.db)
   await house.db.transaction().execute(async (tx) => {
     await sql`select from poststelle.lanes where account_id = ${held} for update`.execute(tx)
-    await house.db.transaction().execute((other) => wakeHostLanes(other, 'localhost:3'))
+    await house.db.transaction().execute((other) => wakeHostLanes(other, { host: 'localhost:3', direction: 'receive' }))
   })
   const { rows } = await sql<{ account_id: number }>`
     select account_id from poststelle.lanes where lane = 'receive' and due_at < now() + interval '2 minutes'`.execute(
@@ -67,10 +67,12 @@ test('an account that has moved to another host and does well there leaves nothi
   const [moved] = await house.importAccounts([account('d@example.test', 4)])
   const accountId = moved?.id ?? 0
   await house.db.transaction().execute(async (tx) => {
-    await noteHostFailure(tx, { host: 'localhost:4', accountId, kind: 'login', at: new Date() })
+    await noteHostFailure(tx, { host: 'localhost:4', direction: 'receive', accountId, kind: 'login', at: new Date() })
   })
   expect((await loadMaildrop(house.db, accountId))?.hostTrouble).toBe(true)
   await house.importAccounts([account('d@example.test', 5)])
-  await house.db.transaction().execute((tx) => forgetHostFailure(tx, 'localhost:5', accountId))
+  await house.db
+    .transaction()
+    .execute((tx) => forgetHostFailure(tx, { host: 'localhost:5', direction: 'receive' }, accountId))
   expect((await loadMaildrop(house.db, accountId))?.hostTrouble).toBe(false)
 })

@@ -26,6 +26,8 @@ const DEFAULTS = {
   maxMessageBytes: 150 * 1024 * 1024,
 }
 
+const BY_PRESET = { connections: null, messagesPerMinute: null, recipientsPerDay: null, recipientsPerMessage: null }
+
 describe('an account', () => {
   test('as the manual has it is taken, and what was understood differently is said', () => {
     const [parsed] = read(
@@ -54,6 +56,7 @@ describe('an account', () => {
         password: SECRET,
       },
       maildrop: { ...DEFAULTS, pollIntervalSeconds: 60, deleteAfterDays: 0 },
+      sending: BY_PRESET,
       notes: ['pop3.security: port 995 speaks TLS from the first byte; "starttls" was stored as "tls"'],
     })
   })
@@ -73,6 +76,7 @@ describe('an account', () => {
       smtp: { host: 'mail.b.example', port: 465, security: 'tls', username: 'a@b.example' },
       auth: { type: 'password', password: SECRET },
       maildrop: DEFAULTS,
+      sending: BY_PRESET,
       notes: [],
     })
   })

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { DAY_MS, later, MINUTE_MS } from '../../../src/base/clock.ts'
 import { Failure, type Persistence, type Scope } from '../../../src/base/failure.ts'
 import type { ClaimedMessage } from '../../../src/db/outbound.ts'
-import type { RecipientState, UncertainPolicy } from '../../../src/db/schema.ts'
+import type { UncertainPolicy } from '../../../src/db/schema.ts'
+import type { OutboundState, RecipientState } from '../../../src/db/schema-outbound.ts'
 import {
   decide,
   isLaneFault,
@@ -12,7 +13,15 @@ import {
 } from '../../../src/delivery/outcome.ts'
 
 const NOW = new Date('2026-03-11T10:00:00Z')
-const ABOUT: Circumstances = { now: NOW, random: 0.5, policy: 'retry_once', transcript: 'C: MAIL FROM:<a@b.example>' }
+const ABOUT: Circumstances = {
+  now: NOW,
+  random: 0.5,
+  policy: 'retry_once',
+  transcript: 'C: MAIL FROM:<a@b.example>',
+  accountEmail: 'a@b.example',
+}
+
+const BEFORE: ClaimedMessage['before'] = { state: 'queued', repeated: false, nextAttemptAt: later(NOW, -DAY_MS) }
 
 const failure = (scope: Scope, persistence: Persistence, step = 'rcpt', retryAfterMs?: number): Failure =>
   new Failure(
@@ -34,6 +43,7 @@ const message = (states: readonly RecipientState[], over: Partial<ClaimedMessage
   envelopeFrom: 'a@b.example',
   sizeBytes: 100,
   repeated: false,
+  before: BEFORE,
   expiresAt: later(NOW, DAY_MS),
   recipients: states.map((state, i) => ({ ordinal: i + 1, address: `r${i + 1}@c.example`, state })),
   ...over,
@@ -80,7 +90,8 @@ describe('the recipients of one attempt and of earlier ones fold into one state'
     [['rejected', 'deferred'], { 2: 'ok' }, 'partial', 'partial'],
     [['rejected', 'deferred'], { 2: '5yz' }, 'failed', 'failed'],
     [['accepted', 'rejected', 'deferred'], { 3: 'ok' }, 'partial', 'partial'],
-    [['pending', 'pending'], { 1: 'ok' }, 'deferred', 'deferred'],
+    [['bounced', 'deferred'], { 2: 'ok' }, 'partial', 'partial'],
+    [['bounced', 'deferred'], { 2: '5yz' }, 'bounced', 'failed'],
   ])('%j answered %j: %s', (before, answers, state, outcome) => {
     const { settlement, laneFailure } = decide(message(before), replied(answers), ABOUT)
     expect([settlement.state, settlement.outcome]).toEqual([state, outcome])
@@ -244,8 +255,95 @@ describe('an outcome that nobody knows', () => {
 
 test('a service that stops gives the attempt back and blames nobody', () => {
   const { settlement, laneFailure } = decide(message(['pending']), { kind: 'interrupted' }, ABOUT)
-  expect(settlement).toMatchObject({ state: 'queued', nextAttemptAt: NOW, giveBack: true, flag: null, recipients: [] })
+  expect(settlement).toMatchObject({
+    state: 'queued',
+    nextAttemptAt: BEFORE.nextAttemptAt,
+    giveBack: true,
+    flag: null,
+    recipients: [],
+  })
   expect(laneFailure).toBeUndefined()
+})
+
+describe('an attempt that is given back leaves the message as it was', () => {
+  test.each<[OutboundState, OutboundState]>([
+    ['scheduled', 'queued'],
+    ['queued', 'queued'],
+    ['deferred', 'deferred'],
+    ['uncertain', 'uncertain'],
+  ])('%s: %s', (state, after) => {
+    const { settlement } = decide(
+      message(['pending'], { before: { ...BEFORE, state } }),
+      { kind: 'interrupted' },
+      ABOUT,
+    )
+    expect(settlement).toMatchObject({ state: after, outcome: 'returned' })
+  })
+
+  test('in its old place where it had no say, behind the others where it had: it may be the reason', () => {
+    const at = (step: string) =>
+      decide(message(['pending']), { kind: 'refused', failure: failure('account', 'human', step) }, ABOUT).settlement
+    expect(at('auth').nextAttemptAt).toEqual(BEFORE.nextAttemptAt)
+    expect(at('dot').nextAttemptAt).toEqual(NOW)
+  })
+})
+
+describe('a sender that may not be named', () => {
+  const denied = new Failure(
+    { flag: 'send_as_denied', scope: 'account', persistence: 'human', blocks: ['send'] },
+    { stage: 'smtp', step: 'mail', evidence: '550 5.7.60 no' },
+  )
+
+  test('stops the message that names it and not the lane, where it is not the account itself', () => {
+    const { settlement, laneFailure, concern } = decide(
+      message(['pending'], { envelopeFrom: 'other@b.example' }),
+      { kind: 'refused', failure: denied },
+      ABOUT,
+    )
+    expect(laneFailure).toBeUndefined()
+    expect(concern).toBe(denied)
+    expect(settlement).toMatchObject({ state: 'queued', giveBack: true, nextAttemptAt: later(NOW, 60 * MINUTE_MS) })
+  })
+
+  test('stops the lane where it is', () => {
+    const { laneFailure, concern } = decide(
+      message(['pending'], { envelopeFrom: 'A@B.example' }),
+      { kind: 'refused', failure: denied },
+      ABOUT,
+    )
+    expect(laneFailure).toBe(denied)
+    expect(concern).toBeUndefined()
+  })
+})
+
+describe('more recipients than the server takes at once', () => {
+  const tooMany = new Failure(
+    { flag: 'recipient_limit_exceeded', scope: 'message', persistence: 'transient', blocks: [] },
+    { stage: 'smtp', step: 'rcpt', evidence: '452 4.5.3 too many recipients' },
+  )
+  const refusal = (number: number): RecipientReply => ({ ...reply(number, '4yz'), failure: tooMany })
+
+  test('go on at once with those that are left, and nobody was refused', () => {
+    const result: AttemptResult = { kind: 'replied', reply: '250 queued', recipients: [reply(1, 'ok'), refusal(2)] }
+    const { settlement } = decide(message(['pending', 'pending']), result, ABOUT)
+    expect(settlement).toMatchObject({ state: 'queued', nextAttemptAt: NOW, giveBack: true, outcome: 'partial' })
+    expect(settlement.recipients.map((r) => [r.ordinal, r.state])).toEqual([[1, 'accepted']])
+  })
+
+  test('wait like anything else where not one was taken', () => {
+    const result: AttemptResult = { kind: 'replied', reply: '', recipients: [refusal(1)] }
+    expect(decide(message(['pending']), result, ABOUT).settlement).toMatchObject({ state: 'deferred', giveBack: false })
+  })
+
+  test.each<[RecipientState, Answer, string]>([
+    ['pending', 'ok', 'queued'],
+    ['pending', '4yz', 'queued'],
+    ['deferred', '4yz', 'deferred'],
+    ['deferred', 'ok', 'queued'],
+  ])('go on at once unless somebody would be asked again: %s, %s: %s', (before, answer, state) => {
+    const result: AttemptResult = { kind: 'replied', reply: '', recipients: [reply(1, answer)] }
+    expect(decide(message([before, before]), result, ABOUT).settlement.state).toBe(state)
+  })
 })
 
 describe('the next attempt of a deferred message', () => {

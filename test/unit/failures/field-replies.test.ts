@@ -182,6 +182,28 @@ const rows: readonly Row[] = [
   ['smtp', 'greeting', 'SSH-2.0-OpenSSH_9.6', 'server_speaks_garbage'],
   ['smtp', 'dot', '500 5.5.2 Line too long', 'message_malformed', 'message'],
   ['smtp', 'rcpt', '451 4.7.1 Rate limit for this recipient exceeded', 'recipient_rate_limited', 'recipient'],
+  // replies of the permanent class that heal by themselves
+  [
+    'smtp',
+    'rcpt',
+    '550 Domain a.test has exceeded the max emails per hour (200/200 (100%)) allowed.',
+    'sending_quota_exceeded',
+    'account',
+  ],
+  ['smtp', 'dot', '554 Rejected: maximum number of messages per hour exceeded', 'sending_quota_exceeded', 'account'],
+  ['smtp', 'dot', '554 5.7.1 You have exceeded your messaging limits.', 'sending_quota_exceeded', 'account'],
+  [
+    'smtp',
+    'dot',
+    '554 The limit on the number of allowed outgoing messages was exceeded',
+    'sending_quota_exceeded',
+    'account',
+  ],
+  ['smtp', 'dot', '550 5.7.1 Daily message limit exceeded', 'sending_quota_exceeded', 'account'],
+  ['smtp', 'mail', '550 5.7.1 Sender rate limit exceeded', 'smtp_rate_limited', 'server'],
+  ['smtp', 'rcpt', '550 5.7.1 Rate limit exceeded', 'smtp_rate_limited', 'server'],
+  ['smtp', 'mail', '421 4.7.28 Gmail has detected an unusual rate of email', 'smtp_rate_limited', 'server'],
+  ['smtp', 'dot', '552 5.3.4 Message too large, the limit is 35 MB per message', 'message_too_large', 'message'],
   ['smtp', 'rcpt', '550 5.7.10 The recipient requires TLS', 'recipient_rejected', 'recipient'],
   [
     'smtp',

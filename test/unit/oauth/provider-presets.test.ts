@@ -57,14 +57,6 @@ describe('the presets', () => {
     expect(presetFor('google').minPollIntervalMs).toBe(300_000)
   })
 
-  test("keep to Exchange Online's published sending limits", () => {
-    expect(presetFor('microsoft')).toMatchObject({
-      maxSmtpConnections: 3,
-      messagesPerMinute: 30,
-      recipientsPerDay: 10_000,
-    })
-  })
-
   test('name token endpoints of their own provider', () => {
     const told = PROVIDERS.map((provider) =>
       providerOf(presetFor(provider).tokenEndpoint?.replace('{tenant}', 'x') ?? null),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { Failure, UserError } from '../../../src/base/failure.ts'
 import { AddressError } from '../../../src/smtp/envelope.ts'
+import type { Answer } from '../../support/scripted-smtp.ts'
 import { body, ENVELOPE, open, PASSWORD, plain, rejection, TEXT, xoauth2 } from './loopback.ts'
 
 const verbs = (commands: readonly string[]): string[] => commands.map((line) => /^[A-Z.]+/.exec(line)?.[0] ?? line)
@@ -217,43 +218,42 @@ test('several messages go over one connection, each with its own transcript', as
   expect(session.transcript.join('\n')).not.toMatch(/Subject|one@|two@/)
 })
 
-test('with PIPELINING the envelope goes out at once, and a refused sender does not confuse the next message', async () => {
-  let silent = true
-  const { server, session } = await open({
-    extensions: ['PIPELINING'],
-    answer: (c) =>
-      silent && c.startsWith('MAIL')
-        ? {}
-        : silent && c.startsWith('RCPT TO:<last')
-          ? { raw: '550 5.7.1 no\r\n503 first\r\n503 second\r\n' }
-          : silent && c.startsWith('RCPT')
-            ? {}
-            : undefined,
+test('a message larger than the server said it takes is not begun', async () => {
+  const { server, session } = await open({ extensions: ['SIZE 1000'] })
+  expect(await rejection(session.send(ENVELOPE, body(TEXT), { ...plain(), sizeBytes: 1001 }))).toMatchObject({
+    flag: 'message_too_large',
+    evidence: 'not sent: the message has 1001 bytes and the server takes at most 1000',
   })
-  const recipients = ['first@example.test', 'last@example.test']
-  expect(await rejection(session.send({ ...ENVELOPE, recipients }, body(TEXT), plain()))).toMatchObject({
-    step: 'mail',
-    evidence: '550 5.7.1 no',
-  })
-  silent = false
-  const handOver = await session.send({ ...ENVELOPE, recipients }, body(TEXT), plain())
-  expect(handOver.recipients.map(({ accepted }) => accepted)).toEqual([true, true])
-  expect(server.seen.messages).toHaveLength(1)
+  await session.send(ENVELOPE, body(TEXT), { ...plain(), sizeBytes: 1000 })
+  expect(verbs(server.seen.commands)).toEqual(['EHLO', 'MAIL', 'RCPT', 'DATA'])
 })
 
-test('with PIPELINING many recipients keep their answers in order', async () => {
+test.each<[string, Answer]>([
+  ['without a word', { end: 'close' }],
+  ['with a reset', { end: 'reset' }],
+  ['with a 421', { raw: '421 4.7.0 enough for now\r\n', end: 'close' }],
+])(
+  'a connection that ends between two messages %s says so: nothing was taken of the next one',
+  async (_how, answer) => {
+    let hangUp = false
+    const { session } = await open({ answer: (c) => (hangUp && c.startsWith('MAIL') ? answer : undefined) })
+    await session.send(ENVELOPE, body(TEXT), plain())
+    hangUp = true
+    expect(await rejection(session.send(ENVELOPE, body(TEXT), plain()))).toMatchObject({
+      name: 'Failure',
+      step: 'mail',
+    })
+    expect(session.endedBetween).toBe(true)
+  },
+)
+
+test('a refusal of the next message is none', async () => {
   const { server, session } = await open({
-    extensions: ['PIPELINING'],
-    answer: (c) => (/<r\d*7@/.test(c) ? '550 5.1.1 no' : undefined),
+    answer: (c) => (c.startsWith('MAIL') && server.seen.messages.length > 0 ? '451 4.3.0 not now' : undefined),
   })
-  const recipients = Array.from({ length: 300 }, (_, index) => `r${index}@example.test`)
-  const handOver = await session.send({ ...ENVELOPE, recipients }, body(TEXT), plain())
-  expect(handOver.recipients.map(({ address }) => address)).toEqual(recipients)
-  expect(handOver.recipients.filter(({ accepted }) => !accepted).map(({ address }) => address)).toEqual(
-    recipients.filter((address) => address.includes('7@')),
-  )
-  expect(server.seen.messages[0]?.recipients).toHaveLength(270)
-  expect(session.transcript.length).toBeLessThanOrEqual(100)
+  await session.send(ENVELOPE, body(TEXT), plain())
+  expect(await rejection(session.send(ENVELOPE, body(TEXT), plain()))).toMatchObject({ step: 'mail' })
+  expect(session.endedBetween).toBe(false)
 })
 
 test('MAIL asks only for what the server offers and the message needs', async () => {

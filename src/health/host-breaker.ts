@@ -15,10 +15,11 @@ import {
   takeProbe,
   wakeHostLanes,
   type HostBreaker,
+  type HostSide,
 } from '../db/host-breakers.ts'
 import type { HostTrouble } from '../db/schema.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
-import { isPassing } from '../health/transition.ts'
+import { isPassing } from './transition.ts'
 
 const PROBE_MS = 2 * MINUTE_MS
 const OPENS: Record<HostTrouble, { accounts: number; withinMs: number }> = {
@@ -27,7 +28,7 @@ const OPENS: Record<HostTrouble, { accounts: number; withinMs: number }> = {
 }
 const NETWORK_FIRST_MS = 30 * SECOND_MS
 const NETWORK_MAX_MS = 15 * MINUTE_MS
-const WAY_TO_THE_HOST = new Set(['connect', 'greeting', 'tls'])
+const WAY_TO_THE_HOST = new Set(['connect', 'greeting', 'tls', 'ehlo', 'starttls'])
 
 /** What a failed session says of the host; undefined: nothing, it concerns the account or a message. */
 export function hostTroubleOf(failure: Failure): HostTrouble | undefined {
@@ -46,7 +47,7 @@ export type HostGate =
   | { readonly open: false; readonly until: Date; readonly breaker: HostBreaker }
 
 /** Whether a session with this host may begin now. Where the breaker's time is over, one caller gets through. */
-export async function passHost(db: Db, host: string, accountId: number, now: Date): Promise<HostGate> {
+export async function passHost(db: Db, host: HostSide, accountId: number, now: Date): Promise<HostGate> {
   const breaker = await loadHostBreaker(db, host)
   if (!breaker) return { open: true }
   const probing = later(now, PROBE_MS)
@@ -58,14 +59,14 @@ export async function passHost(db: Db, host: string, accountId: number, now: Dat
 /** Inside the transaction that settles a failed session. */
 export async function recordHostFailure(
   tx: Tx,
-  host: string,
+  host: HostSide,
   accountId: number,
   failure: Failure,
   now: Date,
 ): Promise<void> {
   const kind = hostTroubleOf(failure)
   if (!kind) return
-  await noteHostFailure(tx, { host, accountId, kind, at: now })
+  await noteHostFailure(tx, { ...host, accountId, kind, at: now })
   const before = await loadHostBreaker(tx, host)
   if (before) {
     // sessions that were under way when it opened are no probes
@@ -77,7 +78,7 @@ export async function recordHostFailure(
   }
   const probes = before ? before.probes + 1 : 0
   await openHostBreaker(tx, {
-    host,
+    ...host,
     kind,
     openedAt: before?.openedAt ?? now,
     openUntil: later(now, breakerDelayMs(kind, probes)),
@@ -88,6 +89,6 @@ export async function recordHostFailure(
 }
 
 /** Inside the transaction that settles a good session. */
-export async function recordHostSuccess(tx: Tx, host: string, accountId: number): Promise<void> {
+export async function recordHostSuccess(tx: Tx, host: HostSide, accountId: number): Promise<void> {
   if (await forgetHostFailure(tx, host, accountId)) await wakeHostLanes(tx, host)
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { HostSlots } from '../../../src/retrieval/host-slots.ts'
+import { HostSlots } from '../../../src/net/host-slots.ts'
 
 test('one host gets its share of the sessions, and another still gets one; a slot that is given back is free', () => {
   const slots = new HostSlots(2)
