@@ -437,7 +437,7 @@ CREATE TABLE poststelle.accounts (
     CONSTRAINT accounts_check3 CHECK ((((auth_type = 'oauth2'::text) = (oauth_client_id IS NOT NULL)) AND ((auth_type = 'oauth2'::text) = (oauth_flow IS NOT NULL)))),
     CONSTRAINT accounts_max_connections_check CHECK (((max_connections >= 0) AND (max_connections <= 100))),
     CONSTRAINT accounts_messages_per_minute_check CHECK (((messages_per_minute >= 0) AND (messages_per_minute <= 1000000))),
-    CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text]))),
+    CONSTRAINT accounts_oauth_flow_check CHECK ((oauth_flow = ANY (ARRAY['password'::text, 'refresh_token'::text, 'client_credentials'::text, 'authorization_code'::text, 'device_code'::text, 'service_account'::text]))),
     CONSTRAINT accounts_pop3_port_check CHECK (((pop3_port >= 1) AND (pop3_port <= 65535))),
     CONSTRAINT accounts_pop3_security_check CHECK ((pop3_security = ANY (ARRAY['tls'::text, 'starttls'::text, 'none'::text]))),
     CONSTRAINT accounts_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
@@ -1417,7 +1417,10 @@ CREATE TABLE poststelle.grants (
     version integer DEFAULT 1 NOT NULL,
     refreshed_at timestamp with time zone,
     refusal jsonb,
-    refused_at timestamp with time zone
+    refused_at timestamp with time zone,
+    granted_at timestamp with time zone,
+    granted_by text,
+    refresh_expires_at timestamp with time zone
 );
 CREATE TABLE poststelle.health_events (
     id bigint NOT NULL,
@@ -1618,8 +1621,22 @@ CREATE TABLE poststelle.oauth_clients (
     licences integer,
     recipients_per_day integer,
     messages_per_minute integer,
+    label text DEFAULT ''::text NOT NULL,
+    proof_kind text DEFAULT 'none'::text NOT NULL,
+    secret_expires_at timestamp with time zone,
+    secret_changed_at timestamp with time zone,
+    next_secret_sealed text,
+    next_proof_kind text,
+    next_secret_expires_at timestamp with time zone,
+    next_secret_state text,
+    next_secret_evidence text,
+    CONSTRAINT oauth_clients_check CHECK (((proof_kind = 'none'::text) = (client_secret_sealed IS NULL))),
+    CONSTRAINT oauth_clients_check1 CHECK ((((next_secret_sealed IS NULL) = (next_proof_kind IS NULL)) AND ((next_secret_sealed IS NULL) = (next_secret_state IS NULL)))),
     CONSTRAINT oauth_clients_licences_check CHECK (((licences >= 1) AND (licences <= 10000000))),
     CONSTRAINT oauth_clients_messages_per_minute_check CHECK (((messages_per_minute >= 0) AND (messages_per_minute <= 1000000))),
+    CONSTRAINT oauth_clients_next_proof_kind_check CHECK ((next_proof_kind = ANY (ARRAY['secret'::text, 'certificate'::text, 'service_account'::text]))),
+    CONSTRAINT oauth_clients_next_secret_state_check CHECK ((next_secret_state = ANY (ARRAY['waiting'::text, 'refused'::text]))),
+    CONSTRAINT oauth_clients_proof_kind_check CHECK ((proof_kind = ANY (ARRAY['none'::text, 'secret'::text, 'certificate'::text, 'service_account'::text]))),
     CONSTRAINT oauth_clients_provider_check CHECK ((provider = ANY (ARRAY['microsoft'::text, 'google'::text, 'generic'::text]))),
     CONSTRAINT oauth_clients_recipients_per_day_check CHECK (((recipients_per_day >= 0) AND (recipients_per_day <= 100000000)))
 );
@@ -1810,6 +1827,27 @@ CREATE TABLE poststelle.send_presets (
     CONSTRAINT send_presets_recipients_per_day_check CHECK ((recipients_per_day >= 0)),
     CONSTRAINT send_presets_recipients_per_message_check CHECK ((recipients_per_message >= 0))
 );
+CREATE TABLE poststelle.sign_ins (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    kind text NOT NULL,
+    secret_hash bytea NOT NULL,
+    verifier_sealed text,
+    redirect_uri text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT sign_ins_kind_check CHECK ((kind = ANY (ARRAY['link'::text, 'browser'::text, 'device'::text])))
+);
+ALTER TABLE poststelle.sign_ins ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.sign_ins_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.slow_destinations (
     account_id bigint NOT NULL,
     domain text NOT NULL,
@@ -1912,6 +1950,10 @@ ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.send_presets
     ADD CONSTRAINT send_presets_pkey PRIMARY KEY (provider);
+ALTER TABLE ONLY poststelle.sign_ins
+    ADD CONSTRAINT sign_ins_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.sign_ins
+    ADD CONSTRAINT sign_ins_secret_hash_key UNIQUE (secret_hash);
 ALTER TABLE ONLY poststelle.slow_destinations
     ADD CONSTRAINT slow_destinations_pkey PRIMARY KEY (account_id, domain);
 ALTER TABLE ONLY poststelle.workers
@@ -1952,6 +1994,7 @@ CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
 CREATE INDEX outbound_messages_uncertain ON poststelle.outbound_messages USING btree (internet_message_id) WHERE (state = 'uncertain'::text);
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
+CREATE INDEX sign_ins_by_account ON poststelle.sign_ins USING btree (account_id, created_at);
 CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
 CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
@@ -2006,6 +2049,8 @@ ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.sign_ins
+    ADD CONSTRAINT sign_ins_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.slow_destinations
     ADD CONSTRAINT slow_destinations_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 GRANT USAGE ON SCHEMA poststelle TO poststelle_app;

@@ -3,7 +3,7 @@
 
 import { isIP } from 'node:net'
 import { createEgress } from '../net/egress.ts'
-import type { HostCheck } from './settings.ts'
+import type { HostCheck } from './fields.ts'
 
 /** `allowed`: the networks of POSTSTELLE_EGRESS_ALLOW. */
 export function hostCheck(allowed: readonly string[]): HostCheck {

@@ -1,7 +1,8 @@
 // Saves imported accounts, all in one transaction: either every account of the file is there, or nothing has changed.
 
+import { isDeepStrictEqual } from 'node:util'
 import { UserError } from '../base/failure.ts'
-import { openClientSecret, openCredential, sealClientSecret, sealCredential } from '../credentials/sealed.ts'
+import { openClientProof, openCredential, sealClientProof, sealCredential } from '../credentials/sealed.ts'
 import type { Db, Tx } from '../db/database.ts'
 import {
   accountIdByEmail,
@@ -14,11 +15,12 @@ import {
   wakeClientAccounts,
   type Account,
   type AccountColumns,
+  type OAuthClient,
 } from '../db/accounts.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
 import { lockLanes, wakeNow } from '../db/lanes.ts'
 import { loadMaildrop, type Maildrop } from '../db/maildrops.ts'
-import type { Credential } from '../oauth/token.ts'
+import type { ClientProof, Credential } from '../oauth/token.ts'
 import { providerOf } from '../oauth/provider-presets.ts'
 import type { Vault } from '../secrets/vault.ts'
 import type { AccountSettings } from './settings.ts'
@@ -92,7 +94,10 @@ async function saveCredential(
   const sameAuth = JSON.stringify(before?.auth) === JSON.stringify(after?.auth)
   if (sameSecret && sameAuth) return true
   const current = sameSecret && clientOf(before) === clientOf(after) ? stored.current : given
-  await replaceCredential(tx, id, sealCredential(vault, id, { given, current }))
+  await replaceCredential(tx, id, {
+    credentialSealed: sealCredential(vault, id, { given, current }),
+    grantedBy: after?.auth.type === 'oauth2' ? after.auth.flow : 'password',
+  })
   return false
 }
 
@@ -115,8 +120,10 @@ async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes:
   }
   if (auth.type === 'oauth2') {
     const client = await ensureOAuthClient(tx, { provider, tokenEndpoint: auth.tokenEndpoint, clientId: auth.clientId })
-    if (openClientSecretOrFail(vault, client) !== auth.clientSecret) {
-      await setClientSecret(tx, client.id, sealClientSecret(vault, client.id, auth.clientSecret))
+    const proof: ClientProof =
+      auth.clientSecret === null ? { kind: 'none' } : { kind: 'secret', secret: auth.clientSecret }
+    if (!isDeepStrictEqual(openProofOrFail(vault, client), proof)) {
+      await setClientSecret(tx, client.id, { kind: proof.kind, sealed: sealClientProof(vault, client.id, proof) })
       const others = await wakeClientAccounts(tx, client.id)
       if (others > 1)
         notes.push(
@@ -155,9 +162,9 @@ async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes:
   }
 }
 
-function openClientSecretOrFail(vault: Vault, client: Parameters<typeof openClientSecret>[1]): string | null {
+function openProofOrFail(vault: Vault, client: OAuthClient): ClientProof {
   try {
-    return openClientSecret(vault, client)
+    return openClientProof(vault, client)
   } catch (error) {
     throw error instanceof UserError
       ? new UserError(`app registration ${client.clientId}: ${error.message}`, { cause: error })

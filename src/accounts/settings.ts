@@ -2,26 +2,18 @@
 
 import { z } from 'zod'
 import { errorText, UserError } from '../base/failure.ts'
-import type { ClientLimits, SendingLimits } from '../db/accounts.ts'
+import type { SendingLimits } from '../db/accounts.ts'
 import type { MaildropPolicy } from '../db/maildrops.ts'
 import type { UncertainPolicy } from '../db/schema.ts'
+import { authFields, authSettings, type AuthSettings } from './auth-settings.ts'
+import { oneLine, report, together, type HostCheck } from './fields.ts'
 import { maildropFields, maildropPolicy, maildropProblems } from './maildrop-settings.ts'
-import { clientLimits, sendingFields, sendingLimits, toClientLimits } from './sending-settings.ts'
+import { sendingFields, sendingLimits } from './sending-settings.ts'
 
 const port = z
   .int('is not a whole number')
   .min(1, 'is not a port (1 to 65535)')
   .max(65_535, 'is not a port (1 to 65535)')
-const oneLine = (max: number) =>
-  z
-    .string('is not a text')
-    .max(max, `is longer than ${max} characters`)
-    .refine((text) => !/[\u0000-\u001f\u007f]/.test(text), 'contains a line break or another control character')
-const secret = z
-  .string('is not a text')
-  .min(1, 'is empty')
-  .max(20_000, 'is too long')
-  .refine((text) => !/[\r\n\0]/.test(text), 'contains a line break')
 const hostName = oneLine(253)
   .transform((text) => text.trim().toLowerCase())
   .refine(
@@ -45,13 +37,6 @@ const security = z
   )
   .pipe(z.enum(['tls', 'starttls', 'none'], 'must be "tls", "starttls" or "none"'))
 
-/** Looks at fields together; also where one of them has a problem of its own, so that all problems are said at once. */
-const together = (field: string, problem: string) => ({
-  path: [field],
-  error: problem,
-  when: ({ value }: { value: unknown }) => typeof value === 'object' && value !== null,
-})
-
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/
 
 const mailHost = (checkHost: HostCheck) =>
@@ -70,47 +55,6 @@ const mailHost = (checkHost: HostCheck) =>
       together('security', '"none" is allowed for this machine only; use "tls" or "starttls"'),
     )
 
-const passwordAuth = z.strictObject({ type: z.literal('password'), password: secret })
-const oauthAuth = (checkHost: HostCheck) =>
-  z
-    .strictObject(
-      {
-        type: z.literal('oauth2'),
-        flow: z.enum(
-          ['password', 'refresh_token', 'client_credentials'],
-          'must be "password", "refresh_token" or "client_credentials"',
-        ),
-        token_endpoint: z
-          .string('is not a text')
-          .max(2_000, 'is too long')
-          .superRefine((text, ctx) => report(ctx, ...endpointProblems(text, checkHost))),
-        client_id: oneLine(500)
-          .transform((text) => text.trim())
-          .refine((text) => text !== '', 'is empty'),
-        // the form's field stays empty for a public client
-        client_secret: z.preprocess((value) => (value === '' ? null : value), secret.nullable().optional()),
-        scope: oneLine(4_000)
-          .transform((text) => text.trim().replace(/\s+/g, ' '))
-          .refine((text) => text !== '', 'is empty'),
-        password: secret.optional(),
-        refresh_token: secret.optional(),
-        limits: clientLimits,
-      },
-      'is not an object',
-    )
-    .refine(
-      (input) => input.flow !== 'password' || input.password !== undefined,
-      together('password', 'is missing; the flow "password" needs it'),
-    )
-    .refine(
-      (input) => input.flow !== 'refresh_token' || input.refresh_token !== undefined,
-      together('refresh_token', 'is missing; the flow "refresh_token" needs it'),
-    )
-    .refine(
-      (input) => input.flow !== 'client_credentials' || (input.client_secret ?? null) !== null,
-      together('client_secret', 'is missing; the flow "client_credentials" needs it'),
-    )
-
 const accountSchema = (checkHost: HostCheck) =>
   z
     .strictObject(
@@ -120,7 +64,7 @@ const accountSchema = (checkHost: HostCheck) =>
         default: z.boolean('must be true or false').optional(),
         pop3: mailHost(checkHost).nullable().optional(),
         smtp: mailHost(checkHost).nullable().optional(),
-        auth: z.discriminatedUnion('type', [passwordAuth, oauthAuth(checkHost)], 'must be "password" or "oauth2"'),
+        auth: authFields(checkHost),
         ...maildropFields,
         ...sendingFields,
       },
@@ -146,20 +90,7 @@ export interface AccountSettings {
   readonly isDefault: boolean
   readonly pop3: HostSettings | null
   readonly smtp: HostSettings | null
-  readonly auth:
-    | { readonly type: 'password'; readonly password: string }
-    | {
-        readonly type: 'oauth2'
-        readonly flow: 'password' | 'refresh_token' | 'client_credentials'
-        readonly tokenEndpoint: string
-        readonly clientId: string
-        readonly clientSecret: string | null
-        readonly scope: string
-        readonly password?: string
-        readonly refreshToken?: string
-        /** Of the app registration; absent: they stay as they are. */
-        readonly limits?: ClientLimits
-      }
+  readonly auth: AuthSettings
   readonly maildrop: MaildropPolicy
   readonly sending: SendingLimits
   /** Absent: it stays as it is. */
@@ -167,9 +98,6 @@ export interface AccountSettings {
   /** What was understood differently from how it was written, and what looks wrong; one sentence each. */
   readonly notes: readonly string[]
 }
-
-/** Says why an address may not be contacted, or undefined where it may. */
-export type HostCheck = (host: string) => string | undefined
 
 /**
  * Reads accounts out of JSON text (one object or an array). `source` names the file in messages. Throws UserError (exit code 2)
@@ -267,25 +195,6 @@ function explain(issue: z.core.$ZodIssue): string[] {
   return [`${field === '' ? 'the account' : field}: ${missing ? 'is missing' : issue.message}`]
 }
 
-function report(ctx: z.core.$RefinementCtx, ...problems: (string | undefined)[]): void {
-  for (const problem of problems) if (problem !== undefined) ctx.addIssue(problem)
-}
-
-const withoutBlanks = (text: string): string => text.replace(/\s+/g, '')
-
-function endpointProblems(text: string, checkHost: HostCheck): string[] {
-  const endpoint = withoutBlanks(text)
-  const problems = /[{}]/.test(endpoint) ? ['still contains a placeholder in braces; put the tenant ID there'] : []
-  const url = URL.parse(endpoint)
-  if (!url) return [...problems, 'is not a URL']
-  if (url.protocol !== 'https:') problems.push('does not begin with https://')
-  if (url.username !== '' || url.password !== '') problems.push('contains a user name')
-  const refused = checkHost(url.hostname.replace(/^\[|\]$/g, ''))
-  return refused === undefined ? problems : [...problems, refused]
-}
-
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-
 function normalise(input: AccountInput): AccountSettings {
   const notes: string[] = []
   return {
@@ -294,7 +203,7 @@ function normalise(input: AccountInput): AccountSettings {
     isDefault: input.default ?? false,
     pop3: host('pop3', input.pop3, input.email, 995, notes),
     smtp: host('smtp', input.smtp, input.email, 465, notes),
-    auth: auth(input.auth, notes),
+    auth: authSettings(input.auth, notes),
     maildrop: maildropPolicy(input),
     sending: sendingLimits(input),
     ...(input.uncertain_policy !== undefined && { uncertainPolicy: input.uncertain_policy }),
@@ -320,32 +229,5 @@ function host(
     port: input.port,
     security: implicit ? 'tls' : input.security,
     username: input.username ?? defaultUser,
-  }
-}
-
-function auth(input: AccountInput['auth'], notes: string[]): AccountSettings['auth'] {
-  if (input.type === 'password') return input
-  const tokenEndpoint = withoutBlanks(input.token_endpoint)
-  if (tokenEndpoint !== input.token_endpoint.trim())
-    notes.push('auth.token_endpoint: a blank inside the URL was removed')
-  const clientSecret = input.client_secret ?? null
-  if (clientSecret !== null && GUID.test(clientSecret)) {
-    notes.push(
-      'auth.client_secret: looks like the ID of the secret; needed is the value (in Entra: "Wert", not "Geheime ID")',
-    )
-  }
-  const atMicrosoft = /microsoft/.test(new URL(tokenEndpoint).hostname)
-  if (!GUID.test(input.client_id) && atMicrosoft)
-    notes.push('auth.client_id: a Microsoft application ID has the form of a GUID')
-  return {
-    type: 'oauth2',
-    flow: input.flow,
-    tokenEndpoint,
-    clientId: input.client_id,
-    clientSecret,
-    scope: input.scope,
-    ...(input.password !== undefined && { password: input.password }),
-    ...(input.refresh_token !== undefined && { refreshToken: input.refresh_token }),
-    ...(input.limits !== undefined && { limits: toClientLimits(input.limits) }),
   }
 }

@@ -17,7 +17,7 @@ import type { Net } from '../net/net.ts'
 import { acquireToken } from '../oauth/acquire.ts'
 import type { Flow, TokenGrant, TokenRequest } from '../oauth/token.ts'
 import type { Vault } from '../secrets/vault.ts'
-import { openClientSecret, openCredential, sealAccessToken, sealCredential } from './sealed.ts'
+import { openClientProof, openCredential, sealAccessToken, sealCredential } from './sealed.ts'
 
 export interface CredentialContext {
   readonly db: Db
@@ -109,7 +109,7 @@ export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, se
     provider: account.auth.client.provider,
     tokenEndpoint: account.auth.client.tokenEndpoint,
     clientId: account.auth.client.clientId,
-    clientSecret: openClientSecret(ctx.vault, account.auth.client),
+    proof: openClientProof(ctx.vault, account.auth.client),
     scope: account.auth.scope,
     flow: account.auth.flow,
     username: (account.pop3 ?? account.smtp)?.username ?? account.email,

@@ -2,7 +2,7 @@
 
 import type { Grant } from '../db/grants.ts'
 import type { OAuthClient } from '../db/accounts.ts'
-import type { Credential } from '../oauth/token.ts'
+import type { ClientProof, Credential } from '../oauth/token.ts'
 import type { Vault } from '../secrets/vault.ts'
 
 /** `given`: as the operator entered it, to tell a new secret from the old one. `current`: as it works now, after rotations. */
@@ -29,8 +29,18 @@ export const openAccessToken = (vault: Vault, grant: Grant): string | undefined 
 
 const clientPlace = (clientId: number) => ({ table: 'oauth_clients', id: clientId, column: 'client_secret' })
 
-export const sealClientSecret = (vault: Vault, clientId: number, secret: string | null): string | null =>
-  secret === null ? null : vault.seal(secret, clientPlace(clientId))
+/** null: a public client. */
+export function sealClientProof(vault: Vault, clientId: number, proof: ClientProof): string | null {
+  if (proof.kind === 'none') return null
+  const { kind: _, ...certificate } = proof
+  return vault.seal(proof.kind === 'secret' ? proof.secret : JSON.stringify(certificate), clientPlace(clientId))
+}
 
-export const openClientSecret = (vault: Vault, client: OAuthClient): string | null =>
-  client.clientSecretSealed === null ? null : vault.open(client.clientSecretSealed, clientPlace(client.id))
+/** Throws UserError where the secret cannot be opened. */
+export function openClientProof(vault: Vault, client: OAuthClient): ClientProof {
+  const { clientSecretSealed: sealed, proofKind } = client
+  if (sealed === null || proofKind === 'none') return { kind: 'none' }
+  const plain = vault.open(sealed, clientPlace(client.id))
+  if (proofKind === 'secret') return { kind: 'secret', secret: plain }
+  return { kind: 'certificate', ...(JSON.parse(plain) as { certificatePem: string; privateKeyPem: string }) }
+}

@@ -5,6 +5,7 @@ import { DIRECTIONS, UserError, type Provider } from '../base/failure.ts'
 import type { Db, DbOrTx, Tx } from './database.ts'
 import { probeHostsNow } from './host-breakers.ts'
 import { saveMaildropPolicy, type MaildropPolicy } from './maildrops.ts'
+import type { OAuthFlow, ProofKind } from './schema-credentials.ts'
 import type { Tables, UncertainPolicy } from './schema.ts'
 
 export interface MailHost {
@@ -19,6 +20,7 @@ export interface OAuthClient {
   readonly provider: Provider
   readonly tokenEndpoint: string
   readonly clientId: string
+  readonly proofKind: ProofKind
   readonly clientSecretSealed: string | null
 }
 
@@ -26,7 +28,7 @@ export type AccountAuth =
   | { readonly type: 'password' }
   | {
       readonly type: 'oauth2'
-      readonly flow: 'password' | 'refresh_token' | 'client_credentials'
+      readonly flow: OAuthFlow
       readonly scope: string
       readonly client: OAuthClient
     }
@@ -64,7 +66,13 @@ const query = (db: DbOrTx) =>
     .selectFrom('accounts as a')
     .leftJoin('oauth_clients as c', 'c.id', 'a.oauth_client_id')
     .selectAll('a')
-    .select(['c.provider as client_provider', 'c.token_endpoint', 'c.client_id', 'c.client_secret_sealed'])
+    .select([
+      'c.provider as client_provider',
+      'c.token_endpoint',
+      'c.client_id',
+      'c.proof_kind',
+      'c.client_secret_sealed',
+    ])
 
 /** A row of accounts with that of its app registration. */
 export type AccountRow = Awaited<ReturnType<ReturnType<typeof query>['executeTakeFirstOrThrow']>>
@@ -110,6 +118,7 @@ function toAuth(row: AccountRow): AccountAuth {
       provider: row.client_provider,
       tokenEndpoint: row.token_endpoint ?? '',
       clientId: row.client_id ?? '',
+      proofKind: row.proof_kind ?? 'none',
       clientSecretSealed: row.client_secret_sealed,
     },
   }
@@ -161,15 +170,24 @@ export async function ensureOAuthClient(
       client_secret_sealed: null,
     })
     .onConflict((oc) => oc.columns(['token_endpoint', 'client_id']).doUpdateSet({ provider: client.provider }))
-    .returning(['id', 'client_secret_sealed'])
+    .returning(['id', 'proof_kind', 'client_secret_sealed'])
     .executeTakeFirstOrThrow()
-  return { ...client, id: row.id, clientSecretSealed: row.client_secret_sealed }
+  return { ...client, id: row.id, proofKind: row.proof_kind, clientSecretSealed: row.client_secret_sealed }
 }
 
-export async function setClientSecret(tx: Tx, clientId: number, sealed: string | null): Promise<void> {
+export async function setClientSecret(
+  tx: Tx,
+  clientId: number,
+  { kind, sealed }: { kind: ProofKind; sealed: string | null },
+): Promise<void> {
   await tx
     .updateTable('oauth_clients')
-    .set({ client_secret_sealed: sealed, updated_at: sql<Date>`now()` })
+    .set({
+      client_secret_sealed: sealed,
+      proof_kind: kind,
+      secret_changed_at: sql<Date>`now()`,
+      updated_at: sql<Date>`now()`,
+    })
     .where('id', '=', clientId)
     .execute()
 }

@@ -2,7 +2,8 @@
 
 import { sql, type Selectable } from 'kysely'
 import type { Db, DbOrTx, Tx } from './database.ts'
-import type { StoredRefusal, Tables } from './schema.ts'
+import type { OAuthFlow, StoredRefusal } from './schema-credentials.ts'
+import type { Tables } from './schema.ts'
 
 export interface Grant {
   readonly accountId: number
@@ -41,13 +42,20 @@ export async function loadGrant(db: DbOrTx, accountId: number): Promise<Grant | 
 }
 
 /** Replaces the credential as the operator gave it: a token made from the old one is forgotten. */
-export async function replaceCredential(tx: Tx, accountId: number, credentialSealed: string): Promise<void> {
+export async function replaceCredential(
+  tx: Tx,
+  accountId: number,
+  { credentialSealed, grantedBy }: { credentialSealed: string; grantedBy: OAuthFlow },
+): Promise<void> {
   const fresh = {
     credential_sealed: credentialSealed,
     access_token_sealed: null,
     access_expires_at: null,
     refusal: null,
     refused_at: null,
+    granted_at: sql<Date>`now()`,
+    granted_by: grantedBy,
+    refresh_expires_at: null,
   }
   await tx
     .insertInto('grants')

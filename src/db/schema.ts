@@ -2,6 +2,7 @@
 
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
+import type { CredentialTables, OAuthFlow } from './schema-credentials.ts'
 import type { OutboundTables } from './schema-outbound.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
@@ -18,14 +19,6 @@ export type HostTrouble = 'login' | 'network'
 export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
-/** The first refusal of a grant, kept as it was. */
-export interface StoredRefusal {
-  flag: string
-  scope: string
-  persistence: string
-  evidence: string
-}
-
 /** What the renumbering guard saw. */
 export interface GuardFigures {
   listed: number
@@ -35,7 +28,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables extends OutboundTables {
+export interface Tables extends CredentialTables, OutboundTables {
   workers: {
     id: Generated<number>
     host: string
@@ -44,18 +37,6 @@ export interface Tables extends OutboundTables {
     version: string
     started_at: Now
     seen_at: Now
-  }
-  oauth_clients: {
-    id: Generated<number>
-    provider: Provider
-    token_endpoint: string
-    client_id: string
-    client_secret_sealed: string | null
-    created_at: Now
-    updated_at: Now
-    licences: number | null
-    recipients_per_day: number | null
-    messages_per_minute: number | null
   }
   accounts: {
     id: Generated<number>
@@ -73,7 +54,7 @@ export interface Tables extends OutboundTables {
     smtp_username: string | null
     auth_type: 'password' | 'oauth2'
     oauth_client_id: number | null
-    oauth_flow: 'password' | 'refresh_token' | 'client_credentials' | null
+    oauth_flow: OAuthFlow | null
     oauth_scope: string | null
     enabled_receive: Generated<boolean>
     enabled_send: Generated<boolean>
@@ -84,16 +65,6 @@ export interface Tables extends OutboundTables {
     messages_per_minute: number | null
     recipients_per_day: number | null
     recipients_per_message: number | null
-  }
-  grants: {
-    account_id: number
-    credential_sealed: string
-    access_token_sealed: string | null
-    access_expires_at: MaybeDate
-    version: Generated<number>
-    refreshed_at: MaybeDate
-    refusal: Json<StoredRefusal>
-    refused_at: MaybeDate
   }
   lanes: {
     account_id: number

@@ -127,11 +127,10 @@ export function retryAfterMs({ headers }: Pick<FetchedReply, 'headers'>, now: Da
  * Servers echo what they were sent, gateways whole requests. What has a secret's name or shape is masked for every refusal; here
  * goes what only the request knows to be one, in every spelling a form or a JSON text gives it.
  */
-function withoutSecrets(text: string, { clientSecret, credential }: TokenRequest): string {
+function withoutSecrets(text: string, { proof, credential }: TokenRequest): string {
   const fromCache = [...(credential.msalCache ?? '').matchAll(/"secret"\s*:\s*"([^"]+)"/g)].map(([, secret]) => secret)
-  const secrets = [clientSecret, credential.password, credential.refreshToken, ...fromCache].filter(
-    (s) => s !== null && s !== undefined,
-  )
+  const ofClient = proof.kind === 'secret' ? proof.secret : undefined
+  const secrets = [ofClient, credential.password, credential.refreshToken, ...fromCache].filter((s) => s !== undefined)
   const spellings = secrets.flatMap((secret) => [
     secret,
     encodeURIComponent(secret),

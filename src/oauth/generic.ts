@@ -3,7 +3,7 @@
 
 import * as oauth from 'oauth4webapi'
 import type { FetchedReply, Net } from '../net/net.ts'
-import type { Credential, TokenGrant, TokenRequest } from './token.ts'
+import { livesOnRefreshToken, type Credential, type TokenGrant, type TokenRequest } from './token.ts'
 
 const DEFAULT_LIFETIME_SECONDS = 3600
 const MIN_LIFETIME_SECONDS = 60
@@ -45,13 +45,13 @@ function lifetimeSeconds(expiresIn: unknown): number {
 }
 
 export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequest): Promise<Issued> {
-  const { credential, clientSecret, flow } = request
+  const { credential, flow } = request
   const server = { issuer: new URL(request.tokenEndpoint).origin, token_endpoint: request.tokenEndpoint }
   const client = { client_id: request.clientId }
-  const proof = clientSecret === null ? oauth.None() : oauth.ClientSecretPost(clientSecret)
+  const proof = request.proof.kind === 'secret' ? oauth.ClientSecretPost(request.proof.secret) : oauth.None()
   const options = { [oauth.customFetch]: fetchOver(net) }
 
-  if (flow === 'refresh_token') {
+  if (livesOnRefreshToken(flow)) {
     // Without a scope the server repeats the granted one (RFC 6749 section 6); naming more than that would be refused.
     const old = stored(credential, 'refreshToken')
     const response = await oauth.refreshTokenGrantRequest(server, client, proof, old, options)

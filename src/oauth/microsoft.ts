@@ -2,6 +2,7 @@
 // memory (throttling, other accounts) never matters. The authority's metadata is made from the token endpoint URL, which saves
 // discovery: one token is one HTTP request.
 
+import { X509Certificate } from 'node:crypto'
 import {
   ConfidentialClientApplication,
   PublicClientApplication,
@@ -16,7 +17,7 @@ import {
 import type { FetchedReply, Net } from '../net/net.ts'
 import { CredentialMissing, readTokenReply, type Issued } from './generic.ts'
 import { entraTenantOf } from './provider-presets.ts'
-import type { Credential, TokenRequest } from './token.ts'
+import { livesOnRefreshToken, type Credential, type TokenRequest } from './token.ts'
 
 /**
  * The refresh token is dead, but the same user name and password may still be good. Policy refusals (MFA, conditional access,
@@ -29,7 +30,7 @@ export async function acquireFromMicrosoft(net: Pick<Net, 'fetch'>, request: Tok
   const { credential, clientId, flow } = request
   const { password, refreshToken } = credential
   // A refresh token beside a cache is the newer one: somebody signed in again, perhaps somebody else.
-  const seed = flow === 'refresh_token' ? refreshToken : undefined
+  const seed = livesOnRefreshToken(flow) ? refreshToken : undefined
   const cache = cacheOf(seed === undefined ? credential.msalCache : undefined)
   let sent = false
   let reply: FetchedReply | undefined
@@ -64,7 +65,7 @@ export async function acquireFromMicrosoft(net: Pick<Net, 'fetch'>, request: Tok
     return { accessToken: accessTokenOf(token), credential }
   }
 
-  const client = request.clientSecret === null ? new PublicClientApplication(config) : confidential(config, request)
+  const client = request.proof.kind === 'none' ? new PublicClientApplication(config) : confidential(config, request)
 
   if (seed !== undefined) {
     const token = await client.acquireTokenByRefreshToken({ scopes, refreshToken: seed, forceCache: true })
@@ -82,7 +83,7 @@ export async function acquireFromMicrosoft(net: Pick<Net, 'fetch'>, request: Tok
       if (flow !== 'password' || !password || !mayTryPassword) throw error
     }
   }
-  if (flow === 'refresh_token') throw new CredentialMissing('no refresh token is stored')
+  if (livesOnRefreshToken(flow)) throw new CredentialMissing('no refresh token is stored')
   if (!password) throw new CredentialMissing('no password is stored')
   const token = await client.acquireTokenByUsernamePassword({ scopes, username: request.username, password })
   return { accessToken: accessTokenOf(token), credential: withCache(credential, cache.text()) }
@@ -102,9 +103,17 @@ function authorityOf(tokenEndpoint: string) {
 }
 
 function confidential(config: Configuration, request: TokenRequest): ConfidentialClientApplication {
-  const { clientSecret } = request
-  if (!clientSecret) throw new CredentialMissing('no client secret is stored')
-  return new ConfidentialClientApplication({ ...config, auth: { ...config.auth, clientSecret } })
+  const { proof } = request
+  if (proof.kind === 'none') throw new CredentialMissing('no client secret is stored')
+  if (proof.kind === 'secret')
+    return new ConfidentialClientApplication({ ...config, auth: { ...config.auth, clientSecret: proof.secret } })
+  const certificate = new X509Certificate(proof.certificatePem)
+  const clientCertificate = {
+    thumbprintSha256: certificate.fingerprint256.replaceAll(':', ''),
+    privateKey: proof.privateKeyPem,
+    x5c: proof.certificatePem,
+  }
+  return new ConfidentialClientApplication({ ...config, auth: { ...config.auth, clientCertificate } })
 }
 
 /** The grant's own cache, in and out as one text. */
@@ -126,7 +135,7 @@ function cacheOf(stored: string | undefined): { plugin: ICachePlugin; text(): st
  * name was changed, and its token would open the wrong mailbox.
  */
 function accountFor({ flow, username }: TokenRequest, accounts: readonly AccountInfo[]): AccountInfo | undefined {
-  if (flow === 'refresh_token') return accounts[0]
+  if (livesOnRefreshToken(flow)) return accounts[0]
   return accounts.find((account) => account.username.toLowerCase() === username.toLowerCase())
 }
 

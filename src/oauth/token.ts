@@ -2,8 +2,20 @@
 
 import type { Provider } from '../base/failure.ts'
 
-export const FLOWS = ['password', 'refresh_token', 'client_credentials'] as const
+export const FLOWS = [
+  'password',
+  'refresh_token',
+  'client_credentials',
+  'authorization_code',
+  'device_code',
+  'service_account',
+] as const
+/** How the grant came about. */
 export type Flow = (typeof FLOWS)[number]
+
+/** A person signed in somewhere, and what is left of it is a refresh token. */
+export const livesOnRefreshToken = (flow: Flow): boolean =>
+  flow === 'refresh_token' || flow === 'authorization_code' || flow === 'device_code'
 
 /** What one grant lives on, sealed at rest as one JSON text. */
 export interface Credential {
@@ -13,12 +25,17 @@ export interface Credential {
   readonly msalCache?: string
 }
 
+/** How an app registration proves that it is the one. A public client has nothing to prove itself with, and must not send anything. */
+export type ClientProof =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'secret'; readonly secret: string }
+  | { readonly kind: 'certificate'; readonly certificatePem: string; readonly privateKeyPem: string }
+
 export interface TokenRequest {
   readonly provider: Provider
   readonly tokenEndpoint: string
   readonly clientId: string
-  /** null: a public client, which must not send one. */
-  readonly clientSecret: string | null
+  readonly proof: ClientProof
   readonly scope: string
   readonly flow: Flow
   readonly username: string

@@ -16,6 +16,8 @@ const APP_SCOPE = 'https://outlook.office365.com/.default'
 // Everything a form, a URL or a JSON text would have to escape.
 const PASSWORD = 'Pass&wort=1+ %ü"\\canary'
 const SECRET = 's&c=r+t %ä"~canary'
+const PUBLIC = { proof: { kind: 'none' } } as const
+const BY_SECRET: TokenRequest['proof'] = { kind: 'secret', secret: SECRET }
 const SEED = 'seed-refresh+/token=canary'
 
 const lookup = async () => [{ address: '127.0.0.1', family: 4 }]
@@ -60,7 +62,7 @@ const ask = (changes: Partial<TokenRequest>): TokenRequest => ({
   provider: 'microsoft',
   tokenEndpoint: endpoint.tokenUrl('contoso.example'),
   clientId: 'confidential',
-  clientSecret: SECRET,
+  proof: BY_SECRET,
   scope: SCOPE,
   flow: 'password',
   username: 'info@contoso.example',
@@ -68,7 +70,7 @@ const ask = (changes: Partial<TokenRequest>): TokenRequest => ({
   ...changes,
 })
 const seeded = { flow: 'refresh_token', credential: { refreshToken: SEED } } as const
-const asPublic = { clientId: 'public', clientSecret: null, username: 'desk@contoso.example' }
+const asPublic = { clientId: 'public', ...PUBLIC, username: 'desk@contoso.example' }
 const asGoogle = (): Partial<TokenRequest> => ({
   provider: 'google',
   tokenEndpoint: endpoint.tokenUrl('google'),
@@ -109,10 +111,7 @@ describe('Microsoft', () => {
     expect(expiresAt).toEqual(IN_AN_HOUR)
     expect(credential.password).toBe(PASSWORD)
     expect(endpoint.requests).toHaveLength(1)
-    expect(endpoint.requests[0]).toMatchObject({
-      grantType: 'password',
-      withClientSecret: !('clientSecret' in client),
-    })
+    expect(endpoint.requests[0]).toMatchObject({ grantType: 'password', withClientSecret: !('proof' in client) })
   })
 
   test('is asked by refresh token the next time, so that the password is rarely sent', async () => {
@@ -244,8 +243,8 @@ describe('Google and others', () => {
   })
 
   test.each([
-    ['a confidential client', { clientId: 'k', clientSecret: SECRET }, 'k-seed'],
-    ['a public client', { clientId: 'kp', clientSecret: null }, 'kp-seed'],
+    ['a confidential client', { clientId: 'k', proof: BY_SECRET }, 'k-seed'],
+    ['a public client', { clientId: 'kp', ...PUBLIC }, 'kp-seed'],
   ])('a strictly rotating server is followed token by token for %s', async (_who, client, refreshToken) => {
     let credential: TokenRequest['credential'] = { refreshToken }
     for (let i = 0; i < 3; i++) {
@@ -320,7 +319,7 @@ describe('a refusal', () => {
   test.each<[string, Partial<TokenRequest>, RegExp]>([
     ['no password is stored', { credential: {} }, /no password/],
     ['no refresh token is stored', { flow: 'refresh_token', credential: {} }, /no refresh token/],
-    ['an app has no secret', { flow: 'client_credentials', clientSecret: null, scope: APP_SCOPE }, /no client secret/],
+    ['an app has no secret', { flow: 'client_credentials', ...PUBLIC, scope: APP_SCOPE }, /no client secret/],
     ['the token endpoint is no URL', { tokenEndpoint: 'login microsoftonline' }, /not a URL/],
     ['the token endpoint is not https', { tokenEndpoint: 'http://sso.example/token' }, /https/],
   ])('is our own where %s, and nothing is sent', async (_what, changes, evidence) => {

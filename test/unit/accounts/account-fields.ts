@@ -1,6 +1,7 @@
 // Accounts as they stand in an import file, and what the import says about them.
 
-import { parseAccounts, type AccountSettings, type HostCheck } from '../../../src/accounts/settings.ts'
+import type { HostCheck } from '../../../src/accounts/fields.ts'
+import { parseAccounts, type AccountSettings } from '../../../src/accounts/settings.ts'
 import { UserError } from '../../../src/base/failure.ts'
 
 export const SECRET = 'canary-secret'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseAccounts, type HostCheck } from '../../../src/accounts/settings.ts'
+import type { HostCheck } from '../../../src/accounts/fields.ts'
+import { parseAccounts } from '../../../src/accounts/settings.ts'
 import {
   account,
   anyHost,

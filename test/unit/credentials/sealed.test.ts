@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import {
   openAccessToken,
-  openClientSecret,
+  openClientProof,
   openCredential,
   sealAccessToken,
-  sealClientSecret,
+  sealClientProof,
   sealCredential,
   type StoredCredential,
 } from '../../../src/credentials/sealed.ts'
 import { UserError } from '../../../src/base/failure.ts'
+import type { ProofKind } from '../../../src/db/schema-credentials.ts'
 import type { Grant } from '../../../src/db/grants.ts'
 import { Vault } from '../../../src/secrets/vault.ts'
 
@@ -28,12 +29,15 @@ const grant = (over: Partial<Grant>): Grant => ({
   parkedUntil: null,
   ...over,
 })
-const client = (id: number, clientSecretSealed: string | null) =>
+const SECRET = { kind: 'secret', secret: 'canary' } as const
+const CERTIFICATE = { kind: 'certificate', certificatePem: 'public', privateKeyPem: 'canary' } as const
+const client = (id: number, clientSecretSealed: string | null, proofKind: ProofKind = 'secret') =>
   ({
     id,
     provider: 'microsoft',
     tokenEndpoint: 'https://login.example/token',
     clientId: 'app',
+    proofKind,
     clientSecretSealed,
   }) as const
 
@@ -61,12 +65,15 @@ describe('the secrets of a grant', () => {
 
 describe('the secret of an app registration', () => {
   test('comes back as it was sealed; a public client has none', () => {
-    expect(openClientSecret(vault, client(3, sealClientSecret(vault, 3, 'canary')))).toBe('canary')
-    expect(sealClientSecret(vault, 3, null)).toBeNull()
-    expect(openClientSecret(vault, client(3, null))).toBeNull()
+    expect(openClientProof(vault, client(3, sealClientProof(vault, 3, SECRET)))).toEqual(SECRET)
+    const sealed = sealClientProof(vault, 3, CERTIFICATE)
+    expect(sealed).not.toContain('canary')
+    expect(openClientProof(vault, client(3, sealed, 'certificate'))).toEqual(CERTIFICATE)
+    expect(sealClientProof(vault, 3, { kind: 'none' })).toBeNull()
+    expect(openClientProof(vault, client(3, null, 'none'))).toEqual({ kind: 'none' })
   })
 
   test('does not open for another registration', () => {
-    expect(() => openClientSecret(vault, client(4, sealClientSecret(vault, 3, 'canary')))).toThrow(UserError)
+    expect(() => openClientProof(vault, client(4, sealClientProof(vault, 3, SECRET)))).toThrow(UserError)
   })
 })
