@@ -1,7 +1,7 @@
 // How an account logs in, as the account file says it: checked field by field, its well-known traps defused and said so. Pure.
 
 import { z } from 'zod'
-import type { ClientLimits } from '../db/accounts.ts'
+import type { ClientLimits } from '../db/oauth-clients.ts'
 import { oneLine, report, secret, together, type HostCheck } from './fields.ts'
 import { clientLimits, toClientLimits } from './sending-settings.ts'
 

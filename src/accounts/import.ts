@@ -4,19 +4,15 @@ import { isDeepStrictEqual } from 'node:util'
 import { UserError } from '../base/failure.ts'
 import { openClientProof, openCredential, sealClientProof, sealCredential } from '../credentials/sealed.ts'
 import type { Db, Tx } from '../db/database.ts'
+import { accountIdByEmail, loadAccount, saveAccount, type Account, type AccountColumns } from '../db/accounts.ts'
 import {
-  accountIdByEmail,
   countClientAccounts,
   ensureOAuthClient,
-  loadAccount,
-  saveAccount,
   setClientLimits,
   setClientSecret,
   wakeClientAccounts,
-  type Account,
-  type AccountColumns,
   type OAuthClient,
-} from '../db/accounts.ts'
+} from '../db/oauth-clients.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
 import { lockLanes, wakeNow } from '../db/lanes.ts'
 import { loadMaildrop, type Maildrop } from '../db/maildrops.ts'

@@ -1,7 +1,8 @@
 // The fields of an account file that say how much its account and its app registration may send. Pure.
 
 import { z } from 'zod'
-import type { ClientLimits, SendingLimits } from '../db/accounts.ts'
+import type { SendingLimits } from '../db/accounts.ts'
+import type { ClientLimits } from '../db/oauth-clients.ts'
 
 /** null: as the provider's preset says. 0, in words "unlimited": no limit. */
 function limit(most: number) {

@@ -5,7 +5,7 @@ import { Failure } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Grant } from '../db/grants.ts'
 import type { Login } from '../net/net.ts'
-import type { CredentialContext } from './refresh.ts'
+import type { CredentialContext } from './context.ts'
 import { resolveLogin } from './resolve.ts'
 import { explainedByToken } from './token-says.ts'
 

@@ -2,46 +2,26 @@
 // of the token lane; the loser waits and uses the winner's token. Point of no return: the token request once sent.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { exponential, jitter } from '../base/backoff.ts'
-import { later, MINUTE_MS, SECOND_MS, type Clock } from '../base/clock.ts'
-import { errorText, Failure, LeaseLost, PERSISTENCES, SCOPES, type Direction, type Verdict } from '../base/failure.ts'
-import type { Logger } from '../base/logger.ts'
-import type { Account, OAuthClient } from '../db/accounts.ts'
+import { later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
+import { DIRECTIONS, Failure, LeaseLost, PERSISTENCES, SCOPES, type Verdict } from '../base/failure.ts'
 import { loadAccount } from '../db/accounts.ts'
+import { enterClient } from '../db/client-breakers.ts'
 import type { Db } from '../db/database.ts'
-import { loadGrant, storeRefusal, storeToken, type Grant } from '../db/grants.ts'
-import { claimLane, holdLease, lockLanes, parkLane, releaseLane, type Lease } from '../db/lanes.ts'
-import { isOwnRefusal } from '../failures/own-refusal.ts'
-import { recordFailure, recordTokenOk } from '../health/record.ts'
-import type { Net } from '../net/net.ts'
+import { loadGrant, type Grant } from '../db/grants.ts'
+import { claimLane, releaseLane, type Lease } from '../db/lanes.ts'
+import { CLIENT_PROBE_MS } from '../health/client-breaker.ts'
 import { acquireToken } from '../oauth/acquire.ts'
-import type { Flow, TokenGrant, TokenRequest } from '../oauth/token.ts'
-import type { Vault } from '../secrets/vault.ts'
-import { openClientProof, openCredential, sealAccessToken, sealCredential } from './sealed.ts'
-
-export interface CredentialContext {
-  readonly db: Db
-  readonly vault: Vault
-  readonly net: Net
-  readonly clock: Clock
-  readonly log: Logger
-  readonly workerId: number
-  /** A command: what its own settings refuse is told to whoever runs it, and not held against the account. */
-  readonly command?: boolean
-}
-
-/** An account whose auth is OAuth 2.0. */
-export type OAuthAccount = Account & {
-  readonly auth: { readonly type: 'oauth2'; readonly flow: Flow; readonly client: OAuthClient }
-}
-
-export const isOAuth = (account: Account): account is OAuthAccount => account.auth.type === 'oauth2'
+import type { Credential, TokenRequest } from '../oauth/token.ts'
+import { isOAuth, type CredentialContext, type OAuthAccount } from './context.ts'
+import { openClientProof, openCredential, type StoredCredential } from './sealed.ts'
+import { ignoreLostLease, nextRefresh, settleIssued, settleNotAsked, settleRefused, type Refreshing } from './settle.ts'
 
 const WAIT_FOR_OTHER_MS = 40 * SECOND_MS
 const LOOK_AGAIN_MS = 150
-const STORE_ATTEMPTS = 30
-const STORE_AGAIN_MS = 200
-const STILL_GOOD_MS = 2 * MINUTE_MS
+/** Others have waited for the endpoint all that time. */
+const AFTER_WAITING_MS = MINUTE_MS
+/** The refresh token itself was refused, and nothing else. */
+const DEAD_GRANT = new Set(['refresh_token_revoked', 'refresh_token_expired', 'stored_token_corrupt'])
 
 const inFlight = new WeakMap<Db, Map<number, Promise<void>>>()
 
@@ -87,14 +67,18 @@ async function refreshOrRelease(ctx: CredentialContext, lease: Lease, seenVersio
 /** The refusal of the last request, told again without making another. */
 export function storedRefusal(grant: Grant): Failure {
   const refusal = grant.refusal
-  const verdict: Verdict = {
-    flag: refusal?.flag ?? 'unclassified',
-    scope: SCOPES.find((scope) => scope === refusal?.scope) ?? 'account',
-    persistence: PERSISTENCES.find((persistence) => persistence === refusal?.persistence) ?? 'transient',
-    blocks: ['receive', 'send'],
-  }
-  return new Failure(verdict, { stage: 'token', step: 'waiting', evidence: refusal?.evidence ?? '' })
+  return notAsked(
+    {
+      flag: refusal?.flag ?? 'unclassified',
+      scope: SCOPES.find((scope) => scope === refusal?.scope) ?? 'account',
+      persistence: PERSISTENCES.find((persistence) => persistence === refusal?.persistence) ?? 'transient',
+    },
+    refusal?.evidence ?? '',
+  )
 }
+
+const notAsked = (verdict: Omit<Verdict, 'blocks'>, evidence: string): Failure =>
+  new Failure({ ...verdict, blocks: DIRECTIONS }, { stage: 'token', step: 'waiting', evidence })
 
 /** For the scheduled job, which has claimed the lane already. Returns normally whatever the endpoint says. */
 export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, seenVersion?: number): Promise<void> {
@@ -103,102 +87,93 @@ export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, se
   const grant = await loadGrant(ctx.db, accountId)
   if (!account || !grant || !isOAuth(account)) return await releaseLane(ctx.db, lease, null)
   if (seenVersion !== undefined && grant.version !== seenVersion)
-    return await releaseLane(ctx.db, lease, nextRefresh(ctx, grant.accessExpiresAt))
-  const stored = openCredential(ctx.vault, grant)
-  const request: TokenRequest = {
-    provider: account.auth.client.provider,
-    tokenEndpoint: account.auth.client.tokenEndpoint,
-    clientId: account.auth.client.clientId,
-    proof: openClientProof(ctx.vault, account.auth.client),
-    scope: account.auth.scope,
-    flow: account.auth.flow,
-    username: (account.pop3 ?? account.smtp)?.username ?? account.email,
-    credential: stored.current,
+    return await releaseLane(ctx.db, lease, nextRefresh(ctx, account, grant.accessExpiresAt))
+  const work = { lease, account, grant }
+  const gate = await enter(ctx, work)
+  const failure = gate.kind === 'ask' ? await ask(ctx, work) : gate.failure
+  if (gate.kind === 'wait') await settleNotAsked(ctx, work, gate)
+  if (failure && seenVersion !== undefined) throw failure
+}
+
+type Gate =
+  | { readonly kind: 'ask' }
+  | { readonly kind: 'wait'; readonly failure: Failure; readonly until: Date; readonly ofClient: boolean }
+
+/** Past the breaker of the app registration. */
+async function enter(ctx: CredentialContext, { account }: Refreshing): Promise<Gate> {
+  const clientId = account.auth.client.id
+  const deadline = performance.now() + WAIT_FOR_OTHER_MS
+  for (;;) {
+    const now = ctx.clock.now()
+    const gate = await enterClient(ctx.db, clientId, account.id, now, later(now, CLIENT_PROBE_MS))
+    if (gate.kind === 'ask') return gate
+    if (gate.kind === 'open') {
+      const { breaker } = gate
+      const until = breaker.openUntil > now ? breaker.openUntil : later(now, CLIENT_PROBE_MS)
+      return { kind: 'wait', failure: notAsked(breaker, breaker.evidence), until, ofClient: true }
+    }
+    if (performance.now() > deadline) {
+      const verdict = { flag: 'token_endpoint_unavailable', scope: 'server', persistence: 'transient' } as const
+      const failure = notAsked(verdict, 'the requests of other accounts of the app registration are not answered')
+      return { kind: 'wait', failure, until: later(now, AFTER_WAITING_MS), ofClient: false }
+    }
+    await pause(LOOK_AGAIN_MS)
   }
-  let token: TokenGrant
+}
+
+/** One request; a second one where the endpoint has forgotten the newest refresh token, and the one before may still be good. */
+async function ask(ctx: CredentialContext, work: Refreshing): Promise<Failure | undefined> {
+  const { account, grant } = work
+  const stored = openCredential(ctx.vault, grant)
   try {
-    token = await acquireToken(ctx.net, request, { clock: ctx.clock })
+    const token = await acquireToken(ctx.net, requestOf(ctx, account, stored.current), { clock: ctx.clock })
+    await settleIssued(ctx, work, stored, { token, used: stored.current })
+    return undefined
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    await settleRefused(ctx, lease, grant, error)
-    if (seenVersion !== undefined) throw error
-    return
+    const recovered = await tryBefore(ctx, work, stored, error)
+    if (!recovered) await settleRefused(ctx, work, error)
+    return recovered ? undefined : error
   }
-  await settleIssued(ctx, lease, account, grant, token, stored.given)
 }
 
-async function settleIssued(
+/** The credential before the last rotation: a server that was set back, or has never learnt of the new one, still knows it. */
+async function tryBefore(
   ctx: CredentialContext,
-  lease: Lease,
-  account: Account,
-  grant: Grant,
-  token: TokenGrant,
-  given: TokenGrant['credential'],
-): Promise<void> {
-  const sealed = {
-    credentialSealed: sealCredential(ctx.vault, account.id, { given, current: token.credential }),
-    accessTokenSealed: sealAccessToken(ctx.vault, account.id, token.accessToken),
-    accessExpiresAt: token.expiresAt,
-  }
-  // kept even where the lease was lost meanwhile: the server may have forgotten the old credential
-  const stored = await persistently(ctx, () => ctx.db.transaction().execute((tx) => storeToken(tx, grant, sealed)))
-  await ctx.db.transaction().execute(async (tx) => {
-    await lockLanes(tx, account.id)
-    if (stored) await recordTokenOk(tx, account.id, ctx.clock.now())
-    await parkLane(tx, lease, null)
-  })
-  await releaseLane(ctx.db, lease, nextRefresh(ctx, token.expiresAt)).catch(ignoreLostLease)
-  ctx.log.info({ account: account.email, expires_at: token.expiresAt, stored }, 'token refreshed')
-}
-
-/** Behind the point of no return: a database that is away for a moment must not cost the credential. */
-async function persistently<T>(ctx: CredentialContext, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if (attempt >= STORE_ATTEMPTS) throw error
-      ctx.log.warn(`a new token could not be stored, trying again: ${errorText(error)}`)
-      await pause(exponential(attempt, STORE_AGAIN_MS, 10 * SECOND_MS))
-    }
+  work: Refreshing,
+  stored: StoredCredential,
+  { flag }: Failure,
+): Promise<boolean> {
+  const { previous } = stored
+  if (!previous || !DEAD_GRANT.has(flag)) return false
+  try {
+    const token = await acquireToken(ctx.net, requestOf(ctx, work.account, previous), { clock: ctx.clock })
+    await settleIssued(ctx, work, stored, { token, used: previous })
+    return true
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    ctx.log.info(
+      { account: work.account.email, flag: error.flag },
+      'the credential before the last rotation is dead, too',
+    )
+    return false
   }
 }
 
-async function settleRefused(ctx: CredentialContext, lease: Lease, grant: Grant, failure: Failure): Promise<void> {
-  const now = ctx.clock.now()
-  const { flag, scope, persistence } = failure.verdict
-  await ctx.db.transaction().execute(async (tx) => {
-    await holdLease(tx, lease)
-    const current = await loadGrant(tx, lease.accountId)
-    // the operator has given another credential meanwhile: this refusal is about the old one
-    if (current?.version !== grant.version) return await releaseLane(tx, lease, now)
-    if (ctx.command && isOwnRefusal(failure)) return await releaseLane(tx, lease, now)
-    // a passing trouble at an early refresh: the token that is there still opens the mailbox
-    if (persistence === 'transient' && grant.accessExpiresAt && grant.accessExpiresAt > later(now, STILL_GOOD_MS)) {
-      return await releaseLane(tx, lease, later(now, STILL_GOOD_MS / 2))
-    }
-    await storeRefusal(tx, lease.accountId, { flag, scope, persistence, evidence: failure.evidence })
-    let parkedUntil: Date | null = null
-    for (const direction of ['receive', 'send'] satisfies Direction[]) {
-      const until = await recordFailure(tx, lease.accountId, direction, failure, {
-        atLogin: persistence === 'human',
-        now,
-      })
-      parkedUntil = until ?? parkedUntil
-    }
-    await parkLane(tx, lease, parkedUntil)
-    await releaseLane(tx, lease, parkedUntil)
-  })
-  ctx.log.warn({ account_id: lease.accountId, flag, evidence: failure.evidence }, 'token refused')
-}
-
-/** At 50 to 80 % of the remaining life, so that many accounts do not refresh in the same minute. */
-function nextRefresh(ctx: CredentialContext, expiresAt: Date | null): Date {
-  const now = ctx.clock.now()
-  const lifeMs = Math.max(0, (expiresAt?.getTime() ?? 0) - now.getTime())
-  return later(now, Math.max(5 * SECOND_MS, jitter(lifeMs * 0.65, 0.23, Math.random())))
-}
-
-function ignoreLostLease(error: unknown): void {
-  if (!(error instanceof LeaseLost)) throw error
+export function requestOf(
+  ctx: Pick<CredentialContext, 'vault'>,
+  account: OAuthAccount,
+  credential: Credential,
+): TokenRequest {
+  const { client, scope, flow } = account.auth
+  return {
+    provider: client.provider,
+    tokenEndpoint: client.tokenEndpoint,
+    clientId: client.clientId,
+    proof: openClientProof(ctx.vault, client),
+    scope,
+    flow,
+    username: (account.pop3 ?? account.smtp)?.username ?? account.email,
+    credential,
+  }
 }

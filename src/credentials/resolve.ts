@@ -5,7 +5,8 @@ import { LeaseLost } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import { loadGrant, type Grant } from '../db/grants.ts'
 import type { Login } from '../net/net.ts'
-import { isOAuth, refreshGrant, storedRefusal, type CredentialContext } from './refresh.ts'
+import { isOAuth, type CredentialContext } from './context.ts'
+import { refreshGrant, storedRefusal } from './refresh.ts'
 import { openAccessToken, openCredential } from './sealed.ts'
 
 export interface Resolved {

@@ -1,14 +1,18 @@
 // How the secrets of a grant lie in the database: one sealed JSON for the credential, one sealed text for the access token.
 
 import type { Grant } from '../db/grants.ts'
-import type { OAuthClient } from '../db/accounts.ts'
+import type { OAuthClient } from '../db/oauth-clients.ts'
 import type { ClientProof, Credential } from '../oauth/token.ts'
 import type { Vault } from '../secrets/vault.ts'
 
-/** `given`: as the operator entered it, to tell a new secret from the old one. `current`: as it works now, after rotations. */
+/**
+ * `given`: as the operator entered it, to tell a new secret from the old one. `current`: as it works now, after rotations. `previous`:
+ * what the last token was got with, kept until the next one is.
+ */
 export interface StoredCredential {
   readonly given: Credential
   readonly current: Credential
+  readonly previous?: Credential
 }
 
 const at = (accountId: number, column: string) => ({ table: 'grants', id: accountId, column })

@@ -1,11 +1,11 @@
-// Accounts and their app registrations.
+// Accounts.
 
 import { sql } from 'kysely'
-import { DIRECTIONS, UserError, type Provider } from '../base/failure.ts'
+import { UserError, type Provider } from '../base/failure.ts'
 import type { Db, DbOrTx, Tx } from './database.ts'
-import { probeHostsNow } from './host-breakers.ts'
 import { saveMaildropPolicy, type MaildropPolicy } from './maildrops.ts'
-import type { OAuthFlow, ProofKind } from './schema-credentials.ts'
+import type { OAuthClient } from './oauth-clients.ts'
+import type { OAuthFlow } from './schema-credentials.ts'
 import type { Tables, UncertainPolicy } from './schema.ts'
 
 export interface MailHost {
@@ -13,15 +13,6 @@ export interface MailHost {
   readonly port: number
   readonly security: 'tls' | 'starttls' | 'none'
   readonly username: string
-}
-
-export interface OAuthClient {
-  readonly id: number
-  readonly provider: Provider
-  readonly tokenEndpoint: string
-  readonly clientId: string
-  readonly proofKind: ProofKind
-  readonly clientSecretSealed: string | null
 }
 
 export type AccountAuth =
@@ -41,13 +32,6 @@ export interface SendingLimits {
   readonly recipientsPerMessage: number | null
 }
 
-/** Of an app registration, for all its accounts together; null: none is known, 0: no limit. */
-export interface ClientLimits {
-  readonly licences: number | null
-  readonly recipientsPerDay: number | null
-  readonly messagesPerMinute: number | null
-}
-
 export interface Account {
   readonly id: number
   readonly email: string
@@ -57,6 +41,9 @@ export interface Account {
   readonly pop3: MailHost | null
   readonly smtp: MailHost | null
   readonly auth: AccountAuth
+  /** The operator's switches. */
+  readonly enabledReceive: boolean
+  readonly enabledSend: boolean
   readonly uncertainPolicy: UncertainPolicy
   readonly sending: SendingLimits
 }
@@ -87,6 +74,8 @@ export function toAccount(row: AccountRow): Account {
     pop3: toHost(row.pop3_host, row.pop3_port, row.pop3_security, row.pop3_username ?? row.email),
     smtp: toHost(row.smtp_host, row.smtp_port, row.smtp_security, row.smtp_username ?? row.email),
     auth: toAuth(row),
+    enabledReceive: row.enabled_receive,
+    enabledSend: row.enabled_send,
     uncertainPolicy: row.uncertain_policy,
     sending: {
       connections: row.max_connections,
@@ -154,84 +143,6 @@ export async function accountIdByEmail(db: DbOrTx, email: string): Promise<numbe
     .forNoKeyUpdate() // submit_message, in somebody's open transaction, needs the key only
     .executeTakeFirst()
   return row?.id
-}
-
-/** The app registration of that endpoint and id, made where it is missing. */
-export async function ensureOAuthClient(
-  tx: Tx,
-  client: Pick<OAuthClient, 'provider' | 'tokenEndpoint' | 'clientId'>,
-): Promise<OAuthClient> {
-  const row = await tx
-    .insertInto('oauth_clients')
-    .values({
-      provider: client.provider,
-      token_endpoint: client.tokenEndpoint,
-      client_id: client.clientId,
-      client_secret_sealed: null,
-    })
-    .onConflict((oc) => oc.columns(['token_endpoint', 'client_id']).doUpdateSet({ provider: client.provider }))
-    .returning(['id', 'proof_kind', 'client_secret_sealed'])
-    .executeTakeFirstOrThrow()
-  return { ...client, id: row.id, proofKind: row.proof_kind, clientSecretSealed: row.client_secret_sealed }
-}
-
-export async function setClientSecret(
-  tx: Tx,
-  clientId: number,
-  { kind, sealed }: { kind: ProofKind; sealed: string | null },
-): Promise<void> {
-  await tx
-    .updateTable('oauth_clients')
-    .set({
-      client_secret_sealed: sealed,
-      proof_kind: kind,
-      secret_changed_at: sql<Date>`now()`,
-      updated_at: sql<Date>`now()`,
-    })
-    .where('id', '=', clientId)
-    .execute()
-}
-
-/** Returns whether that changes anything: then the accounts that rest for their pace may ask again. */
-export async function setClientLimits(tx: Tx, clientId: number, limits: ClientLimits): Promise<boolean> {
-  const { licences, recipientsPerDay, messagesPerMinute } = limits
-  const { numAffectedRows } = await sql`
-    update poststelle.oauth_clients set licences = ${licences}, recipients_per_day = ${recipientsPerDay},
-      messages_per_minute = ${messagesPerMinute}, updated_at = now()
-    where id = ${clientId} and (licences, recipients_per_day, messages_per_minute)
-      is distinct from (${licences}::integer, ${recipientsPerDay}::integer, ${messagesPerMinute}::integer)`.execute(tx)
-  if (!numAffectedRows) return false
-  await lockClientLanes(tx, clientId)
-  await sql`
-    update poststelle.lanes l set rests_until = null, rests_for = null from poststelle.accounts a
-    where a.id = l.account_id and a.oauth_client_id = ${clientId} and l.rests_for in ('rate', 'day')`.execute(tx)
-  return true
-}
-
-export async function countClientAccounts(tx: Tx, clientId: number): Promise<number> {
-  const { rows } = await sql<{ n: number }>`
-    select count(*) as n from poststelle.accounts where oauth_client_id = ${clientId}`.execute(tx)
-  return rows[0]?.n ?? 0
-}
-
-async function lockClientLanes(tx: Tx, clientId: number): Promise<void> {
-  await sql`
-    select from poststelle.lanes l join poststelle.accounts a on a.id = l.account_id
-    where a.oauth_client_id = ${clientId} order by l.account_id, l.lane for update of l`.execute(tx)
-}
-
-/** The secret has changed: every account that uses it may try at once. Returns how many there are. */
-export async function wakeClientAccounts(tx: Tx, clientId: number): Promise<number> {
-  await lockClientLanes(tx, clientId)
-  await sql`
-    update poststelle.grants g set refusal = null, refused_at = null
-    from poststelle.accounts a where a.id = g.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
-  await sql`
-    update poststelle.lanes l set due_at = now(), parked_until = null, dispatched_until = null,
-      woken_at = case when l.lease_token is not null then now() end
-    from poststelle.accounts a where a.id = l.account_id and a.oauth_client_id = ${clientId}`.execute(tx)
-  await probeHostsNow(tx, { clientId }, DIRECTIONS)
-  return await countClientAccounts(tx, clientId)
 }
 
 export type AccountColumns = Pick<

@@ -68,7 +68,7 @@ export async function replaceCredential(
 export async function storeToken(
   tx: Tx,
   grant: Pick<Grant, 'accountId' | 'version'>,
-  token: { credentialSealed: string; accessTokenSealed: string; accessExpiresAt: Date },
+  token: { credentialSealed: string; accessTokenSealed: string; accessExpiresAt: Date; refreshedAt: Date },
 ): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('grants')
@@ -76,7 +76,7 @@ export async function storeToken(
       credential_sealed: token.credentialSealed,
       access_token_sealed: token.accessTokenSealed,
       access_expires_at: token.accessExpiresAt,
-      refreshed_at: sql<Date>`now()`,
+      refreshed_at: token.refreshedAt,
       version: sql<number>`version + 1`,
       refusal: null,
       refused_at: null,
@@ -87,11 +87,20 @@ export async function storeToken(
   return numUpdatedRows === 1n
 }
 
-/** Keeps the first refusal that needs a human: what a provider says later about the same dead grant is poorer. */
-export async function storeRefusal(tx: Tx, accountId: number, refusal: StoredRefusal): Promise<void> {
-  await sql`
-    update poststelle.grants set refusal = ${JSON.stringify(refusal)}::jsonb, refused_at = now()
-    where account_id = ${accountId} and coalesce(refusal ->> 'persistence', '') <> 'human'`.execute(tx)
+/**
+ * What the next ones are told without a request. The first words for a cause stay: what a provider says later about the same dead
+ * grant is poorer. Passing trouble does not take the place of what a human has to mend. Returns what is stored now.
+ */
+export async function storeRefusal(tx: Tx, accountId: number, refusal: StoredRefusal): Promise<StoredRefusal> {
+  const { rows } = await sql<{ refusal: StoredRefusal }>`
+    with new as (select ${JSON.stringify(refusal)}::jsonb as refusal)
+    update poststelle.grants g set refused_at = coalesce(case when g.refusal ->> 'flag' = new.refusal ->> 'flag' then g.refused_at end, now()),
+      refusal = case
+        when g.refusal ->> 'persistence' = 'human' and new.refusal ->> 'persistence' <> 'human' then g.refusal
+        when g.refusal ->> 'flag' = new.refusal ->> 'flag' then new.refusal || jsonb_build_object('evidence', g.refusal ->> 'evidence')
+        else new.refusal end
+    from new where g.account_id = ${accountId} returning g.refusal`.execute(tx)
+  return rows[0]?.refusal ?? refusal
 }
 
 /** One sealed credential for every key in use. */

@@ -24,6 +24,8 @@ export interface StoredRefusal {
   scope: string
   persistence: string
   evidence: string
+  /** What was refused is the app registration: when its breaker closes, the account may ask again. */
+  of?: 'client'
 }
 
 export interface CredentialTables {
@@ -60,6 +62,20 @@ export interface CredentialTables {
     granted_at: MaybeDate
     granted_by: OAuthFlow | null
     refresh_expires_at: MaybeDate
+  }
+  client_breakers: {
+    oauth_client_id: number
+    asked: Generated<number>
+    asked_at: MaybeDate
+    last_ok_at: MaybeDate
+    opened_at: MaybeDate
+    open_until: MaybeDate
+    probes: Generated<number>
+    probe_account_id: number | null
+    flag: string | null
+    scope: string | null
+    persistence: string | null
+    evidence: string | null
   }
   sign_ins: {
     id: Generated<number>

@@ -1,7 +1,7 @@
 // A logged-in submission session for an account.
 
 import { openLoggedIn } from '../credentials/log-in.ts'
-import type { CredentialContext } from '../credentials/refresh.ts'
+import type { CredentialContext } from '../credentials/context.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { loadGrant } from '../db/grants.ts'

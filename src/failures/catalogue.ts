@@ -25,6 +25,8 @@ const flagEntry = z.strictObject({
   persistence: z.enum(PERSISTENCES),
   /** Lanes that cannot work while it lasts; 'stage' means: those of the stage it was met in (token: both). */
   blocks: z.union([z.array(z.enum(DIRECTIONS)), z.literal('stage')]),
+  /** Who finds out whether it is over: each account for itself (unless told), or one of an app registration for all of them. */
+  probe: z.enum(['account', 'client']).optional(),
   /** The provider lifts it by itself, but not earlier. */
   waitSeconds: z.int().positive().optional(),
   de: texts,

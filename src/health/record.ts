@@ -79,6 +79,22 @@ export async function recordFailure(
   return parkedUntil
 }
 
+/** Raises a flag although the lane works on: what was refused is not needed yet. */
+export async function recordWarning(tx: Tx, accountId: number, direction: Direction, failure: Failure): Promise<void> {
+  const before = await lockHealth(tx, accountId, direction)
+  if (!before) return
+  const { verdict, stage, evidence } = failure
+  if (await raiseFlag(tx, accountId, direction, { ...verdict, stage, evidence }))
+    await addHealthEvent(tx, {
+      accountId,
+      direction,
+      from: before.state,
+      to: before.state,
+      flag: verdict.flag,
+      evidence,
+    })
+}
+
 /** A token was issued: whatever only the token endpoint had refused is over, and lanes parked for it may go on at once. */
 export async function recordTokenOk(tx: Tx, accountId: number, now: Date): Promise<void> {
   for (const direction of ['receive', 'send'] as const) {

@@ -4,7 +4,7 @@
 import { later, SECOND_MS } from '../base/clock.ts'
 import { Failure, isStopping } from '../base/failure.ts'
 import { openLoggedIn } from '../credentials/log-in.ts'
-import type { CredentialContext } from '../credentials/refresh.ts'
+import type { CredentialContext } from '../credentials/context.ts'
 import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { hostKey, type HostSide } from '../db/host-breakers.ts'

@@ -1,6 +1,6 @@
 // What the steps of one session share, and what the session comes to.
 
-import type { CredentialContext } from '../credentials/refresh.ts'
+import type { CredentialContext } from '../credentials/context.ts'
 import type { Lease } from '../db/lanes.ts'
 import type { LedgerKey } from '../db/ledger.ts'
 import type { Maildrop, PollTrace } from '../db/maildrops.ts'

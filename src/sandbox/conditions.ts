@@ -5,7 +5,8 @@ import type { Mailbox, Pop3Step, SmtpStep } from './mailbox.ts'
 import { POP3_PERSONALITIES } from './pop3-personality.ts'
 import type { Script } from './scenario.ts'
 import { SMTP_PERSONALITIES, smtpAuthRefusals } from './smtp-personality.ts'
-import type { SandboxGrant, SandboxRefusal, TokenEndpoint } from './token-endpoint.ts'
+import type { SandboxGrant, TokenEndpoint } from './token-endpoint.ts'
+import type { SandboxRefusal } from './token-refusals.ts'
 
 /** Everything about one account that a condition may touch. */
 export interface Patient {

@@ -2,69 +2,18 @@
 // /<tenant>/oauth2/v2.0/token answers like Microsoft Entra, /google/token like oauth2.googleapis.com, and /generic/token
 // rotates refresh tokens strictly: an old one that comes back revokes its whole family (RFC 9700 section 4.14.2).
 
-import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { later, SECOND_MS, systemClock, type Clock } from '../base/clock.ts'
+import { Families, opaque, type Family } from './token-families.ts'
+import { refusalAnswer, type Answer, type Asked, type Kind, type SandboxRefusal } from './token-refusals.ts'
 import { entraAccessToken, entraClientInfo, entraIdToken, GRAPH, parseScope, scopeMistake } from './jwt.ts'
 
 const FLOWS = ['password', 'refresh_token', 'client_credentials'] as const
 export type SandboxFlow = (typeof FLOWS)[number]
-
-/** What can be wrong with a request, an account or its client, and how Entra says it: AADSTS number, `error`, words. */
-const ENTRA = {
-  account_disabled: '50057 invalid_grant The user account is disabled.',
-  account_locked: "50053 invalid_grant The account is locked, you've tried to sign in too many times.",
-  app_disabled: "7000112 unauthorized_client Application '{client}'(Poststelle) is disabled.",
-  app_not_found: "700016 unauthorized_client Application '{client}' was not found in the directory '{tenant}'.",
-  client_secret_expired: "7000222 invalid_client The provided client secret keys for app '{client}' are expired.",
-  client_secret_invalid: "7000215 invalid_client Invalid client secret provided for app '{client}'.",
-  client_secret_missing: "7000218 invalid_client The request body must contain 'client_assertion' or 'client_secret'.",
-  client_secret_unwanted: "700025 invalid_client Client is public so 'client_secret' should not be presented.",
-  conditional_access_blocked: '53003 invalid_grant Access has been blocked by Conditional Access policies.',
-  consent_missing: "65001 invalid_grant The user or administrator has not consented to use the application '{client}'.",
-  grant_type_missing: "900144 invalid_request The request body must contain the following parameter: 'grant_type'.",
-  grant_type_unsupported: '70003 unsupported_grant_type The app requested an unsupported grant type.',
-  invalid_credentials: '50126 invalid_grant Error validating credentials due to invalid username or password.',
-  invalid_scope: "70011 invalid_scope The provided value for the input parameter 'scope' is not valid: {scope}",
-  mfa_enrollment_required: '50079 invalid_grant You must enroll in multi-factor authentication.',
-  mfa_required: '50076 invalid_grant You must use multi-factor authentication.',
-  password_expired: '50055 invalid_grant The password is expired.',
-  refresh_token_expired: '700082 invalid_grant The refresh token has expired\u00a0due to inactivity for 90.00:00:00.',
-  refresh_token_malformed: '9002313 invalid_grant Invalid request. Request is malformed or invalid.',
-  refresh_token_revoked: '50173 invalid_grant The provided grant has expired due to it being revoked.',
-  ropc_endpoint_unsupported: '9001023 invalid_request The grant type is not supported over /common or /consumers.',
-  scope_without_default: '1002012 invalid_scope Client credential flows must have a scope suffixed with /.default.',
-  security_defaults_block: '530035 invalid_grant Access has been blocked by security defaults.',
-  tenant_not_found: "90002 invalid_tenant Tenant '{tenant}' not found. Check that you have the correct tenant ID.",
-  token_endpoint_throttled: '90055 temporarily_unavailable The request was throttled because of too many requests.',
-  token_endpoint_unavailable: '90033 temporarily_unavailable A transient error has occurred. Please try again.',
-  user_not_found: '50034 invalid_grant The user account {EmailHidden} does not exist in the {tenant} directory.',
-}
-
-export type SandboxRefusal = keyof typeof ENTRA
-
-/** Google's answers have no numbers, and few words. */
-const GOOGLE: Partial<Record<SandboxRefusal, string>> = {
-  app_not_found: 'invalid_client The OAuth client was not found.',
-  app_disabled: 'deleted_client The OAuth client was deleted.',
-  client_secret_invalid: 'invalid_client The provided client secret is invalid.',
-  client_secret_expired: 'invalid_client The provided client secret is invalid.',
-  client_secret_missing: 'invalid_request client_secret is missing.',
-  conditional_access_blocked: 'admin_policy_enforced Access to your account data is restricted by policies.',
-  grant_type_unsupported: 'unsupported_grant_type Invalid grant_type',
-  mfa_required: 'invalid_grant reauth related error (invalid_rapt)',
-  refresh_token_malformed: 'invalid_grant Bad Request',
-  token_endpoint_throttled: 'rate_limit_exceeded Rate Limit Exceeded',
-  token_endpoint_unavailable: 'temporarily_unavailable The server is temporarily unavailable.',
-}
-
-const HTTP_STATUS = new Map(
-  Object.entries({ invalid_client: 401, deleted_client: 401, temporarily_unavailable: 503, rate_limit_exceeded: 429 }),
-)
 
 /** One account the endpoint knows. The tenants `google` and `generic` live at the paths of these names. */
 export interface SandboxGrant {
@@ -121,12 +70,7 @@ export interface TokenEndpointOptions {
   readonly clock?: Clock
 }
 
-type Kind = 'microsoft' | 'google' | 'generic'
 type Outcome = 'issued' | SandboxRefusal
-type Answer = { readonly status: number; readonly body: string; readonly headers?: Record<string, string> | undefined }
-/** All tokens that descend from one sign-in. Only a generic server minds whether a refresh token is still current. */
-type Family = { readonly email: string; readonly clientId: string; readonly current: Set<string>; revoked: boolean }
-type Asked = { readonly kind: Kind; readonly tenant: string; readonly clientId: string; readonly form: URLSearchParams }
 type Accounts = readonly SandboxGrant[]
 type Owner = { readonly email: string; readonly tenant: string }
 
@@ -146,7 +90,7 @@ export class TokenEndpoint {
   readonly #clock: Clock
   readonly #expiresInSeconds: number
   readonly #accounts = new Map<string, SandboxGrant>()
-  readonly #families = new Map<string, Family>()
+  readonly #families: Families
   readonly #issued = new Map<string, TokenCheck & { readonly family: Family | undefined }>()
   readonly #faults = new Map<string, SandboxRefusal | ScriptedAnswer>()
   readonly #next: (SandboxRefusal | ScriptedAnswer)[] = []
@@ -155,6 +99,7 @@ export class TokenEndpoint {
 
   constructor(o: TokenEndpointOptions) {
     this.#clock = o.clock ?? systemClock
+    this.#families = new Families(this.#clock)
     this.#expiresInSeconds = o.expiresInSeconds ?? 3599
     for (const account of o.accounts) this.setAccount(account)
     this.#server = createServer({ ...o.tls }, (request, response) => {
@@ -181,7 +126,7 @@ export class TokenEndpoint {
   setAccount(account: SandboxGrant): void {
     this.#accounts.set(account.email.toLowerCase(), account)
     if (account.refreshToken !== undefined && !this.#families.has(account.refreshToken)) {
-      this.#grow(newFamily(account), account.refreshToken)
+      this.#families.grow(this.#families.found(account, kindOf(account.tenant)), account.refreshToken)
     }
   }
 
@@ -207,7 +152,7 @@ export class TokenEndpoint {
 
   /** What "Revoke sessions" does: all refresh and access tokens of the account are dead at once. */
   revoke(email: string): void {
-    for (const family of this.#families.values()) if (sameName(family.email, email)) family.revoked = true
+    this.#families.revoke(email)
     for (const [token, issued] of this.#issued) if (sameName(issued.email, email)) this.#issued.delete(token)
   }
 
@@ -227,13 +172,13 @@ export class TokenEndpoint {
     const path = new URL(request.url ?? '/', this.url).pathname
     const form = new URLSearchParams(await text(request))
     const tenant = path.split('/')[1] ?? ''
-    const kind = isOther(tenant) ? tenant : 'microsoft'
+    const kind = kindOf(tenant)
     const asked = { kind, tenant, form, clientId: form.get('client_id') ?? '' } as const
     const seen: TokenRequestSeen = {
       at: this.#clock.now(),
       path,
       grantType: form.get('grant_type') ?? '',
-      username: form.get('username') ?? this.#families.get(form.get('refresh_token') ?? '')?.email ?? '',
+      username: form.get('username') ?? this.#families.of(form.get('refresh_token') ?? '')?.email ?? '',
       clientId: asked.clientId,
       scope: form.get('scope') ?? '',
       withClientSecret: form.has('client_secret'),
@@ -290,17 +235,18 @@ export class TokenEndpoint {
     const proven = account.password !== undefined && account.password === asked.form.get('password')
     if (!shut && !proven) return 'invalid_credentials'
     if (account.state && account.state !== 'ok') return account.state
-    return this.#tokens(asked, account, permissionsOf(account), newFamily(account))
+    return this.#tokens(asked, account, permissionsOf(account), this.#families.found(account, asked.kind))
   }
 
   #refresh(asked: Asked, ofClient: Accounts): object | SandboxRefusal {
     const presented = asked.form.get('refresh_token') ?? ''
-    const family = this.#families.get(presented)
+    const family = this.#families.of(presented)
     const account = ofClient.find((a) => family && sameName(a.email, family.email))
     if (!family || !account || !sameName(family.clientId, asked.clientId)) return 'refresh_token_malformed'
-    if (asked.kind === 'generic' && !family.current.has(presented)) family.revoked = true
+    const dead = this.#families.present(presented, family)
+    if (dead) return dead
     // A password that was changed elsewhere shows at the refresh as a revoked grant.
-    if (family.revoked || account.state === 'invalid_credentials') return 'refresh_token_revoked'
+    if (account.state === 'invalid_credentials') return 'refresh_token_revoked'
     if (account.state && account.state !== 'ok') return account.state
     const answer = this.#tokens(asked, account, permissionsOf(account), family)
     if (typeof answer === 'object') family.current.delete(presented)
@@ -324,34 +270,21 @@ export class TokenEndpoint {
     this.#issued.set(accessToken, { email, scopes, audience, clientId, expiresAt, family })
     const common = { token_type: 'Bearer', expires_in: this.#expiresInSeconds, access_token: accessToken }
     if (kind === 'google') return { ...common, scope: permissions.join(' ') }
-    if (kind === 'generic') return { ...common, ...(family && { refresh_token: this.#grow(family) }) }
+    if (kind === 'generic') return { ...common, ...(family && { refresh_token: this.#families.grow(family) }) }
     return {
       ...common,
       ext_expires_in: this.#expiresInSeconds,
       scope: permissions.map((name) => `${audience}/${name}`).join(' '),
-      ...(family && oidc.has('offline_access') && { refresh_token: this.#grow(family) }),
+      ...(family && oidc.has('offline_access') && { refresh_token: this.#families.grow(family) }),
       ...(family && oidc.has('openid') && { id_token: entraIdToken(subject) }),
       ...(family && form.get('client_info') === '1' && { client_info: entraClientInfo(subject) }),
     }
-  }
-
-  #grow(family: Family, token = opaque()): string {
-    this.#families.set(token, family)
-    family.current.add(token)
-    return token
   }
 }
 
 const sameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
 const isOther = (tenant: string): tenant is 'google' | 'generic' => tenant === 'google' || tenant === 'generic'
-const opaque = (): string => randomBytes(64).toString('base64url')
-const newFamily = ({ email, clientId }: SandboxGrant): Family => ({
-  email,
-  clientId,
-  current: new Set(),
-  revoked: false,
-})
-
+const kindOf = (tenant: string): Kind => (isOther(tenant) ? tenant : 'microsoft')
 function permissionsOf(account: SandboxGrant): readonly string[] {
   if (account.permissions) return account.permissions
   if (account.tenant === 'google') return ['https://mail.google.com/']
@@ -367,31 +300,4 @@ function secretMistake(ofClient: Accounts, secret: string | null, flow: SandboxF
   const owners = ofClient.filter((account) => account.clientSecret === secret)
   if (owners.length === 0) return 'client_secret_invalid'
   return owners.map((account) => account.state).find((state) => state === 'client_secret_expired')
-}
-
-function refusalAnswer(refusal: SandboxRefusal, { kind, tenant, clientId, form }: Asked, now: Date): Answer {
-  const [, code, error = '', words = ''] = /^(?:(\d+) )?(\S+) (.*)$/.exec(lineOf(refusal, kind)) ?? []
-  const status = refusal === 'token_endpoint_throttled' ? 429 : (HTTP_STATUS.get(error) ?? 400)
-  const headers = status === 429 ? { 'retry-after': '30' } : undefined
-  if (code === undefined) {
-    const subtype = /\((invalid_rapt)\)/.exec(words)?.[1]
-    const body = { error, error_description: words, ...(subtype && { error_subtype: subtype }) }
-    return { status, headers, body: JSON.stringify(body, null, 2) }
-  }
-  const said: Record<string, string> = { client: clientId, tenant, scope: form.get('scope') ?? '' }
-  const sentence = words.replaceAll(/\{(client|tenant|scope)\}/g, (_, name: string) => said[name] ?? '')
-  const timestamp = now.toISOString().replace('T', ' ').replace(/\.\d+/, '')
-  const [traceId, correlationId] = [randomUUID(), form.get('client-request-id') ?? randomUUID()]
-  const description = `AADSTS${code}: ${sentence} Trace ID: ${traceId} Correlation ID: ${correlationId} Timestamp: ${timestamp}`
-  const trace = { timestamp, trace_id: traceId, correlation_id: correlationId }
-  const uri = `https://login.microsoftonline.com/error?code=${code}`
-  const body = { error, error_description: description, error_codes: [Number(code)], ...trace, error_uri: uri }
-  return { status, headers, body: JSON.stringify(body) }
-}
-
-function lineOf(refusal: SandboxRefusal, kind: Kind): string {
-  if (kind === 'microsoft') return ENTRA[refusal]
-  if (kind === 'google') return GOOGLE[refusal] ?? 'invalid_grant Token has been expired or revoked.'
-  const error = ENTRA[refusal].split(' ')[1]
-  return `${error === 'unauthorized_client' ? 'invalid_client' : error} ${refusal.replaceAll('_', ' ')}`
 }

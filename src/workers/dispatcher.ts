@@ -3,7 +3,9 @@
 
 import { errorText } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
+import { WOKEN_PER_SECOND } from '../credentials/settle.ts'
 import { sweepBlobs } from '../db/blobs.ts'
+import { wakeAnsweredClients } from '../db/client-breakers.ts'
 import type { Db } from '../db/database.ts'
 import { wakeSendLanes, type Lane } from '../db/lanes.ts'
 import { sweepSpools } from '../db/messages.ts'
@@ -113,6 +115,7 @@ export class Dispatcher {
       const dead = await buryDeadWorkers(db, this.#o.workerId())
       if (dead > 0) log.warn({ workers: dead }, 'a worker ended without saying so; its work is taken over')
       await wakeParseLanes(db)
+      await wakeAnsweredClients(db, WOKEN_PER_SECOND)
     }
     if (now >= this.#wakeSendAt) {
       this.#wakeSendAt = now + WAKE_SEND_MS

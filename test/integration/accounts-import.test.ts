@@ -57,6 +57,7 @@ describe('importing accounts', () => {
         credentialSealed: sealCredential(house.vault, id, rotated),
         accessTokenSealed: 'x',
         accessExpiresAt: new Date(),
+        refreshedAt: new Date(),
       }),
     )
     await house.importAccounts([oauthAccount('rot@example.test')])
@@ -76,6 +77,7 @@ describe('importing accounts', () => {
       credentialSealed: sealCredential(house.vault, id, rotated),
       accessTokenSealed: 'x',
       accessExpiresAt: new Date(),
+      refreshedAt: new Date(),
     }
     await house.db.transaction().execute((tx) => storeToken(tx, grant, sealed))
     const elsewhere = 'https://login.microsoftonline.com/fabrikam/oauth2/v2.0/token'
