@@ -146,9 +146,8 @@ async function killed(
   const rig = await openCrashRig({ accounts: emails.map((email) => accountOf(email)), caFile })
   const { db } = rig.database
   const dueNow = () =>
-    sql`update poststelle.lanes set due_at = now(), parked_until = null, dispatched_until = null where lane = 'token'`.execute(
-      db,
-    )
+    sql`update poststelle.lanes set due_at = now(), parked_until = null, dispatched_until = null,
+      woken_at = case when lease_token is not null then now() end where lane = 'token'`.execute(db)
   const version = async (): Promise<number> =>
     (await sql<{ version: number }>`select version from poststelle.grants`.execute(db)).rows[0]?.version ?? 0
   try {
