@@ -6,14 +6,16 @@ import { later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
 import { DIRECTIONS, Failure, LeaseLost, PERSISTENCES, SCOPES, type Verdict } from '../base/failure.ts'
 import { loadAccount } from '../db/accounts.ts'
 import { enterClient } from '../db/client-breakers.ts'
+import { loadNextSecret, refuseNextSecret } from '../db/client-secrets.ts'
 import type { Db } from '../db/database.ts'
 import { loadGrant, type Grant } from '../db/grants.ts'
 import { claimLane, releaseLane, type Lease } from '../db/lanes.ts'
-import { CLIENT_PROBE_MS } from '../health/client-breaker.ts'
+import { CLIENT_PROBE_MS, clientTroubleOf } from '../health/client-breaker.ts'
 import { acquireToken } from '../oauth/acquire.ts'
-import type { Credential, TokenRequest } from '../oauth/token.ts'
-import { isOAuth, type CredentialContext, type OAuthAccount } from './context.ts'
-import { openClientProof, openCredential, type StoredCredential } from './sealed.ts'
+import { isOAuth, type CredentialContext } from './context.ts'
+import { promote } from './client-secret.ts'
+import { requestOf } from './request.ts'
+import { openCredential, openNextProof, type StoredCredential } from './sealed.ts'
 import { ignoreLostLease, nextRefresh, settleIssued, settleNotAsked, settleRefused, type Refreshing } from './settle.ts'
 
 const WAIT_FOR_OTHER_MS = 40 * SECOND_MS
@@ -21,6 +23,7 @@ const LOOK_AGAIN_MS = 150
 /** Others have waited for the endpoint all that time. */
 const AFTER_WAITING_MS = MINUTE_MS
 /** The refresh token itself was refused, and nothing else. */
+const REFUSED_SECRET = new Set(['client_secret_expired', 'client_secret_invalid', 'client_certificate_invalid'])
 const DEAD_GRANT = new Set(['refresh_token_revoked', 'refresh_token_expired', 'stored_token_corrupt'])
 
 const inFlight = new WeakMap<Db, Map<number, Promise<void>>>()
@@ -131,7 +134,7 @@ async function ask(ctx: CredentialContext, work: Refreshing): Promise<Failure | 
     return undefined
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    const recovered = await tryBefore(ctx, work, stored, error)
+    const recovered = (await tryBefore(ctx, work, stored, error)) || (await tryNextSecret(ctx, work, stored, error))
     if (!recovered) await settleRefused(ctx, work, error)
     return recovered ? undefined : error
   }
@@ -160,20 +163,28 @@ async function tryBefore(
   }
 }
 
-export function requestOf(
-  ctx: Pick<CredentialContext, 'vault'>,
-  account: OAuthAccount,
-  credential: Credential,
-): TokenRequest {
-  const { client, scope, flow } = account.auth
-  return {
-    provider: client.provider,
-    tokenEndpoint: client.tokenEndpoint,
-    clientId: client.clientId,
-    proof: openClientProof(ctx.vault, client),
-    scope,
-    flow,
-    username: (account.pop3 ?? account.smtp)?.username ?? account.email,
-    credential,
+/** The secret of the registration is refused, and the next one waits: it is tried, and takes its place where it is let in. */
+async function tryNextSecret(
+  ctx: CredentialContext,
+  { lease, account, grant }: Refreshing,
+  stored: StoredCredential,
+  { flag }: Failure,
+): Promise<boolean> {
+  const clientId = account.auth.client.id
+  const next = REFUSED_SECRET.has(flag) ? await loadNextSecret(ctx.db, clientId) : undefined
+  if (!next) return false
+  const proof = openNextProof(ctx.vault, clientId, next)
+  try {
+    const request = { ...requestOf(ctx, account, stored.current), proof }
+    const token = await acquireToken(ctx.net, request, { clock: ctx.clock })
+    await settleIssued(ctx, { lease, account, grant }, stored, { token, used: stored.current })
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    if (clientTroubleOf(error) === 'refused') await refuseNextSecret(ctx.db, clientId, next.sealed, error.evidence)
+    ctx.log.warn({ client_id: account.auth.client.clientId, flag: error.flag }, 'the next secret was refused, too')
+    return false
   }
+  const accounts = await promote(ctx, clientId, next, proof)
+  ctx.log.info({ client_id: account.auth.client.clientId, accounts }, 'the next secret is in use')
+  return true
 }

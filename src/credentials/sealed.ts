@@ -2,6 +2,7 @@
 
 import type { Grant } from '../db/grants.ts'
 import type { OAuthClient } from '../db/oauth-clients.ts'
+import type { ProofKind } from '../db/schema-credentials.ts'
 import type { ClientProof, Credential } from '../oauth/token.ts'
 import type { Vault } from '../secrets/vault.ts'
 
@@ -31,20 +32,41 @@ export const openAccessToken = (vault: Vault, grant: Grant): string | undefined 
     ? undefined
     : vault.open(grant.accessTokenSealed, at(grant.accountId, 'access_token'))
 
-const clientPlace = (clientId: number) => ({ table: 'oauth_clients', id: clientId, column: 'client_secret' })
+type Slot = 'client_secret' | 'next_secret'
+const clientPlace = (clientId: number, slot: Slot) => ({ table: 'oauth_clients', id: clientId, column: slot })
 
 /** null: a public client. */
-export function sealClientProof(vault: Vault, clientId: number, proof: ClientProof): string | null {
+export function sealClientProof(
+  vault: Vault,
+  clientId: number,
+  proof: ClientProof,
+  slot: Slot = 'client_secret',
+): string | null {
   if (proof.kind === 'none') return null
-  const { kind: _, ...certificate } = proof
-  return vault.seal(proof.kind === 'secret' ? proof.secret : JSON.stringify(certificate), clientPlace(clientId))
+  const { kind: _, ...parts } = proof
+  return vault.seal(proof.kind === 'secret' ? proof.secret : JSON.stringify(parts), clientPlace(clientId, slot))
 }
 
 /** Throws UserError where the secret cannot be opened. */
 export function openClientProof(vault: Vault, client: OAuthClient): ClientProof {
-  const { clientSecretSealed: sealed, proofKind } = client
-  if (sealed === null || proofKind === 'none') return { kind: 'none' }
-  const plain = vault.open(sealed, clientPlace(client.id))
-  if (proofKind === 'secret') return { kind: 'secret', secret: plain }
-  return { kind: 'certificate', ...(JSON.parse(plain) as { certificatePem: string; privateKeyPem: string }) }
+  const { id, clientSecretSealed: sealed, proofKind } = client
+  return sealed === null || proofKind === 'none' ? { kind: 'none' } : openProof(vault, id, proofKind, sealed)
+}
+
+export const openNextProof = (
+  vault: Vault,
+  clientId: number,
+  next: { kind: Exclude<ProofKind, 'none'>; sealed: string },
+): ClientProof => openProof(vault, clientId, next.kind, next.sealed, 'next_secret')
+
+function openProof(
+  vault: Vault,
+  clientId: number,
+  kind: Exclude<ProofKind, 'none'>,
+  sealed: string,
+  slot: Slot = 'client_secret',
+): ClientProof {
+  const plain = vault.open(sealed, clientPlace(clientId, slot))
+  if (kind === 'secret') return { kind, secret: plain }
+  return { kind, ...JSON.parse(plain) } as ClientProof
 }

@@ -52,7 +52,9 @@ export async function acquireToken(
   try {
     checkUrl(request.tokenEndpoint)
     const isMicrosoft = providerOf(request.tokenEndpoint) === 'microsoft'
-    const issued = await (isMicrosoft ? acquireFromMicrosoft : acquireGeneric)(recorded, request)
+    const issued = isMicrosoft
+      ? await acquireFromMicrosoft(recorded, request)
+      : await acquireGeneric(recorded, request, o.clock.now())
     return { ...issued, expiresAt: expiryOf(last) }
   } catch (error) {
     throw asFailure(request, last, error, o.clock)

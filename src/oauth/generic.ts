@@ -3,7 +3,8 @@
 
 import * as oauth from 'oauth4webapi'
 import type { FetchedReply, Net } from '../net/net.ts'
-import { livesOnRefreshToken, type Credential, type TokenGrant, type TokenRequest } from './token.ts'
+import { clientKey, JWT_BEARER, signedAssertion } from './assertion.ts'
+import { livesOnRefreshToken, type ClientProof, type Credential, type TokenGrant, type TokenRequest } from './token.ts'
 
 const DEFAULT_LIFETIME_SECONDS = 3600
 const MIN_LIFETIME_SECONDS = 60
@@ -44,11 +45,11 @@ function lifetimeSeconds(expiresIn: unknown): number {
   return Math.min(MAX_LIFETIME_SECONDS, Math.max(MIN_LIFETIME_SECONDS, seconds))
 }
 
-export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequest): Promise<Issued> {
+export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequest, now: Date): Promise<Issued> {
   const { credential, flow } = request
   const server = { issuer: new URL(request.tokenEndpoint).origin, token_endpoint: request.tokenEndpoint }
   const client = { client_id: request.clientId }
-  const proof = request.proof.kind === 'secret' ? oauth.ClientSecretPost(request.proof.secret) : oauth.None()
+  const proof = await clientAuth(request.proof)
   const options = { [oauth.customFetch]: fetchOver(net) }
 
   if (livesOnRefreshToken(flow)) {
@@ -67,10 +68,36 @@ export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequ
     const answer = await oauth.processGenericTokenEndpointResponse(server, client, response)
     return { accessToken: answer.access_token, credential }
   }
+  if (flow === 'service_account') {
+    const form = { assertion: assertionOf(request, now) }
+    const response = await oauth.genericTokenEndpointRequest(server, client, oauth.None(), JWT_BEARER, form, options)
+    const answer = await oauth.processGenericTokenEndpointResponse(server, client, response)
+    return { accessToken: answer.access_token, credential }
+  }
   const form = new URLSearchParams(scopeOf(request))
   const response = await oauth.clientCredentialsGrantRequest(server, client, proof, form, options)
   const answer = await oauth.processClientCredentialsResponse(server, client, response)
   return { accessToken: answer.access_token, credential }
+}
+
+/** Throws where a key cannot be read. */
+async function clientAuth(proof: ClientProof): Promise<oauth.ClientAuth> {
+  if (proof.kind === 'secret') return oauth.ClientSecretPost(proof.secret)
+  return proof.kind === 'certificate' ? oauth.PrivateKeyJwt(await clientKey(proof.privateKeyPem)) : oauth.None()
+}
+
+function assertionOf({ proof, username, tokenEndpoint, scope }: TokenRequest, now: Date): string {
+  if (proof.kind !== 'service_account') throw new CredentialMissing('no key of a service account is stored')
+  const { clientEmail, keyId, privateKeyPem } = proof
+  return signedAssertion({
+    issuer: clientEmail,
+    subject: username,
+    audience: tokenEndpoint,
+    scope,
+    keyId,
+    privateKeyPem,
+    now,
+  })
 }
 
 /** The library sees a clean success only. An identity token is left out: its issuer is unknown here, and nobody reads it. */

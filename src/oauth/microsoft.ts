@@ -107,6 +107,7 @@ function confidential(config: Configuration, request: TokenRequest): Confidentia
   if (proof.kind === 'none') throw new CredentialMissing('no client secret is stored')
   if (proof.kind === 'secret')
     return new ConfidentialClientApplication({ ...config, auth: { ...config.auth, clientSecret: proof.secret } })
+  if (proof.kind === 'service_account') throw new CredentialMissing('a service account is known to Google only')
   const certificate = new X509Certificate(proof.certificatePem)
   const clientCertificate = {
     thumbprintSha256: certificate.fingerprint256.replaceAll(':', ''),

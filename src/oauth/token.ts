@@ -30,6 +30,13 @@ export type ClientProof =
   | { readonly kind: 'none' }
   | { readonly kind: 'secret'; readonly secret: string }
   | { readonly kind: 'certificate'; readonly certificatePem: string; readonly privateKeyPem: string }
+  /** Google: the key of a service account to which a Workspace has delegated its mailboxes. */
+  | {
+      readonly kind: 'service_account'
+      readonly clientEmail: string
+      readonly keyId: string
+      readonly privateKeyPem: string
+    }
 
 export interface TokenRequest {
   readonly provider: Provider
