@@ -11,6 +11,7 @@ import { recoverAbandoned } from '../db/outbound.ts'
 import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
+import { logNotices, reconcileIncidents } from '../health/reconcile-incidents.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
@@ -42,7 +43,9 @@ export class Dispatcher {
   #upkeepAt = 0
   #wakeSendAt = 0
   #sweepAt = 0
+  #incidentsAt = 0
   #lastProblem = ''
+  #incidentsProblem = ''
   #hanging: Promise<void> | undefined
 
   constructor(options: DispatcherOptions) {
@@ -127,6 +130,23 @@ export class Dispatcher {
     }
     await dispatchDue(db, queues, rung)
     await this.#numbering.tick()
+    if (now >= this.#incidentsAt) {
+      this.#incidentsAt = now + UPKEEP_MS
+      await this.#reconcileIncidents()
+    }
+  }
+
+  /** What is told of the trouble must not stop the work. */
+  async #reconcileIncidents(): Promise<void> {
+    const { db, log } = this.#o
+    try {
+      logNotices(log, (await reconcileIncidents(db)) ?? [])
+      this.#incidentsProblem = ''
+    } catch (error) {
+      const problem = errorText(error)
+      if (problem !== this.#incidentsProblem) log.error(`incidents are not kept: ${problem}`)
+      this.#incidentsProblem = problem
+    }
   }
 }
 
