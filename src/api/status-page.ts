@@ -123,10 +123,10 @@ ${body}</main>
 `
 }
 
-function attentionItem({ label, subject, extent, actor, nextStep }: AttentionItem, t: Texts): string {
+function attentionItem({ label, subject, extent, actor, human, nextStep }: AttentionItem, t: Texts): string {
   const step = nextStep === '' ? '' : `<p>${t.next}: ${escape(nextStep)}</p>`
   return (
-    `<li><strong>${escape(label)}</strong>: ${escape(subject)}<small>${escape(extent)}</small>` +
+    `<li${human ? ' class="human"' : ''}><strong>${escape(label)}</strong>: ${escape(subject)}<small>${escape(extent)}</small>` +
     `<p>${t.who}: ${escape(actor)}</p>${step}</li>`
   )
 }
@@ -219,7 +219,7 @@ h1 { font-size: 1.1rem; margin: 0 }
 a { color: var(--link) } nav a { margin-left: 1rem }
 .verdict { font-size: 1.6rem; font-weight: 600; margin: 1.25rem 0 .25rem } .facts { color: var(--quiet); margin: 0 0 1.25rem }
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem }
-.attention { list-style: none; margin: 0; padding: 0 } .attention li { border-left: 3px solid var(--warn); padding: .1rem 0 .1rem .8rem; margin: 0 0 .8rem } .attention p { margin: .2rem 0; max-width: 60rem }
+.attention { list-style: none; margin: 0; padding: 0 } .attention li { border-left: 3px solid var(--warn); padding: .1rem 0 .1rem .8rem; margin: 0 0 .8rem } .attention li.human { border-color: var(--bad) } .attention p { margin: .2rem 0; max-width: 60rem }
 .verdict.ok { color: var(--ok) } .verdict.blocked { color: var(--bad) }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }

@@ -15,6 +15,8 @@ import { fullStatusJson } from './status-json.ts'
 /** An installation of up to so many accounts is shown whole. */
 const FEW = 20
 const CAUSES = 10
+/** From here on causes have a column beside their accounts; below, those that no incident names have lines of their own. */
+const WIDE = 100
 
 interface StatusOptions extends JsonOption, LanguageOption {
   readonly all?: boolean
@@ -84,49 +86,49 @@ function attentionText(items: readonly AttentionItem[], language: Language, widt
   return `${german ? 'BRAUCHT AUFMERKSAMKEIT' : 'NEEDS ATTENTION'} (${items.length})\n${shown.join('')}`
 }
 
-function accountsText({ inTrouble, others }: Overview, { language, now, all }: Look, width: number): string {
+function accountsText({ inTrouble, others, attention }: Overview, look: Look, width: number): string {
+  const { language, now, all } = look
   const german = language === 'de'
   const rest = worstFirst(others)
   const whole = all || inTrouble.length + rest.length <= FEW
   const shown = whole ? [...inTrouble, ...rest] : inTrouble.slice(0, FEW)
+  const told = new Set(attention.map(({ flag }) => flag))
+  const narrow = width < WIDE
   const head = german
-    ? ['KONTO', 'EMPFANG', 'VERSAND', 'WARTET', 'URSACHE']
-    : ['ACCOUNT', 'RECEIVE', 'SEND', 'WAITING', 'CAUSE']
-  const lines = shown.length === 0 ? '' : table([head, ...shown.map((one) => accountCells(one, language, now))], width)
-  if (whole) return lines
-  const left = inTrouble.length - shown.length
-  const more = german
-    ? [
-        ...(left > 0 ? [counted(left, 'weiteres gestört', 'weitere gestört', language)] : []),
-        counted(rest.length, 'weiteres Konto ohne eigene Störung', 'weitere Konten ohne eigene Störung', language),
-      ]
-    : [
-        ...(left > 0 ? [counted(left, 'more in trouble', 'more in trouble', language)] : []),
-        counted(
-          rest.length,
-          'other account without trouble of its own',
-          'other accounts without trouble of their own',
-          language,
-        ),
-      ]
-  return `${lines}${wrapped(`${more.join(', ')}: poststelle status --all`, width)}`
+    ? ['KONTO', 'EMPFANG', 'VERSAND', 'WARTET', ...(narrow ? [] : ['URSACHE'])]
+    : ['ACCOUNT', 'RECEIVE', 'SEND', 'WAITING', ...(narrow ? [] : ['CAUSE'])]
+  const cells = shown.map((one) => [...accountCells(one, language, now), ...(narrow ? [] : [causesOf(one, language)])])
+  const causes = narrow
+    ? shown
+        .filter(({ flags }) => flags.some(({ flag }) => !told.has(flag)))
+        .map((one) => wrapped(`${one.email}: ${causesOf(one, language)}`, width))
+    : []
+  const lines = shown.length === 0 ? '' : `${table([head, ...cells], width)}${causes.join('')}`
+  return whole
+    ? lines
+    : `${lines}${wrapped(`${leftOut(inTrouble.length - shown.length, rest.length, language)}: poststelle status --all`, width)}`
 }
 
-function accountCells(
-  { email, receive, send, flags, waiting }: AccountStatus,
-  language: Language,
-  now: Date,
-): string[] {
+/** "380 weitere gestört, 9.580 weitere Konten ohne eigene Störung" */
+function leftOut(inTrouble: number, others: number, language: Language): string {
+  const german = language === 'de'
+  const trouble = german
+    ? counted(inTrouble, 'weiteres gestört', 'weitere gestört', language)
+    : counted(inTrouble, 'more in trouble', 'more in trouble', language)
+  const rest = german
+    ? counted(others, 'Konto ohne eigene Störung', 'Konten ohne eigene Störung', language)
+    : counted(others, 'account without trouble of its own', 'accounts without trouble of their own', language)
+  return inTrouble > 0 ? `${trouble}, ${rest}` : rest
+}
+
+function accountCells({ email, receive, send, waiting }: AccountStatus, language: Language, now: Date): string[] {
   const lamp = (status: LampStatus | null) =>
     status ? `${stateText(status.state, language)} (${age(status.since, now)})` : '–'
-  return [
-    email,
-    lamp(receive),
-    lamp(send),
-    waiting.oldestAt ? `${waiting.count} (${age(waiting.oldestAt, now)})` : '0',
-    [...new Set(flags.map(({ flag }) => flag))].map((flag) => `${explain(flag, language).label} [${flag}]`).join(', '),
-  ]
+  return [email, lamp(receive), lamp(send), waiting.oldestAt ? `${waiting.count} (${age(waiting.oldestAt, now)})` : '0']
 }
+
+const causesOf = ({ flags }: AccountStatus, language: Language): string =>
+  [...new Set(flags.map(({ flag }) => flag))].map((flag) => `${explain(flag, language).label} [${flag}]`).join(', ')
 
 /** One line per host for which all its accounts wait. */
 function hostsText(hosts: StatusReading['hosts'], { language, now }: Look): string {

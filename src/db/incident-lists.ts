@@ -11,14 +11,18 @@ export type IncidentRow = IncidentTables['incident_status']
 export interface OpenTrouble extends IncidentRow {
   /** Lanes, where a host or our network is to blame: the accounts have no trouble of their own then. */
   readonly lanes: readonly { accountId: number; direction: Direction }[]
+  /** Where it is one account only: which. */
+  readonly only: string | null
 }
 
 export async function openTroubles(db: Db): Promise<OpenTrouble[]> {
-  const { rows } = await sql<IncidentRow & { receiving: string[]; sending: string[] }>`
+  const { rows } = await sql<IncidentRow & { only: string | null; receiving: string[]; sending: string[] }>`
     select i.*, array(select m.account_id from poststelle.incident_accounts m where m.incident_id = i.id and m.left_at is null
         and m.direction = 'receive' and i.subject_kind in ('host', 'network')) as receiving,
       array(select m.account_id from poststelle.incident_accounts m where m.incident_id = i.id and m.left_at is null
-        and m.direction = 'send' and i.subject_kind in ('host', 'network')) as sending
+        and m.direction = 'send' and i.subject_kind in ('host', 'network')) as sending,
+      case when i.accounts = 1 then (select min(a.email) from poststelle.incident_accounts m join poststelle.accounts a on a.id = m.account_id
+        where m.incident_id = i.id and m.left_at is null) end as only
     from poststelle.incident_status i where i.closed_at is null and i.accounts > 0 order by i.id`.execute(db)
   const lanes = (ids: readonly string[], direction: Direction) =>
     ids.map((id) => ({ accountId: Number(id), direction }))

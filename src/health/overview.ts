@@ -18,6 +18,8 @@ export interface AttentionItem {
   /** "seit 3 Std. · 12 Konten · 37 Nachrichten warten, die älteste seit 2 Std." */
   readonly extent: string
   readonly actor: string
+  /** Somebody must act. */
+  readonly human: boolean
   /** What to do next; '' where it heals by itself. */
   readonly nextStep: string
 }
@@ -186,7 +188,10 @@ function attentionItem(first: OpenTrouble, of: readonly OpenTrouble[], language:
   const [accounts, waiting] = [sum((one) => one.accounts), sum((one) => one.waiting)]
   const since = new Date(Math.min(...of.map(({ opened_at: at }) => at.getTime())))
   const waits = of.flatMap(({ oldest_waiting_at: at }) => (at ? [at.getTime()] : []))
-  const names = of.slice(0, NAMED).map((one) => subjectText(one, language))
+  const names = of.slice(0, NAMED).map((one) => {
+    const name = subjectText(one, language)
+    return one.only === null || one.only === name ? name : `${name} (${one.only})`
+  })
   const more = of.length > NAMED ? [german ? `${of.length - NAMED} weitere` : `${of.length - NAMED} more`] : []
   const age = span(now.getTime() - since.getTime(), language)
   return {
@@ -202,6 +207,7 @@ function attentionItem(first: OpenTrouble, of: readonly OpenTrouble[], language:
         : []),
     ].join(' · '),
     actor,
+    human: first.persistence === 'human',
     nextStep: steps[0] ?? '',
   }
 }
