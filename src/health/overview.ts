@@ -1,6 +1,7 @@
 // The status as people see it: verdict, facts, what needs attention by its cause, and which accounts are in trouble. The command and
 // the page show the same. Pure.
 
+import { MINUTE_MS } from '../base/clock.ts'
 import type { AccountStatus, StatusReading } from '../db/status.ts'
 import type { OpenTrouble } from '../db/incident-lists.ts'
 import { explain } from '../failures/catalogue.ts'
@@ -60,7 +61,9 @@ export function overviewOf(
   const quiet = incidents.filter(isQuiet)
   const excused = excusedAccounts(accounts, quiet)
   const own = accounts.filter(({ id }) => !excused.has(id))
-  const verdict = judge(own, workerAlive, quiet.length)
+  // mail that is due for long although its lane works is a note of its own
+  const late = dueMs(reading, now) > LONG_MS ? 1 : 0
+  const verdict = judge(own, workerAlive, quiet.length + late)
   const inTrouble = worstFirst(own.filter(isNoted))
   const troubled = new Set(inTrouble.map(({ id }) => id))
   const figures = figuresOf(accounts, now)
@@ -122,15 +125,24 @@ function figuresOf(accounts: readonly AccountStatus[], now: Date): Figures {
   return { accounts: working.length, current: working.filter(isCurrent).length, since: yesterdayEvening(now) }
 }
 
-const LONG_MS = 15 * 60_000
+const LONG_MS = 15 * MINUTE_MS
+
+/** How long the oldest message of a lane that works has been due. */
+const dueMs = ({ mail }: Pick<StatusReading, 'mail'>, now: Date): number =>
+  mail.oldestDueAt ? now.getTime() - mail.oldestDueAt.getTime() : 0
 
 function factsOf({ mail }: StatusReading, figures: Figures, language: Language, now: Date): string[] {
   const german = language === 'de'
   const { accounts, current } = figures
   const some = current === accounts ? '' : `${number(current, language)} ${german ? 'von' : 'of'} `
-  const first = german
-    ? `${some}${counted(accounts, 'Konto', 'Konten', language)} aktuell`
-    : `${some}${counted(accounts, 'account', 'accounts', language)} up to date`
+  const first =
+    accounts === 0
+      ? german
+        ? 'Alle Konten angehalten'
+        : 'All accounts paused'
+      : german
+        ? `${some}${counted(accounts, 'Konto', 'Konten', language)} aktuell`
+        : `${some}${counted(accounts, 'account', 'accounts', language)} up to date`
   const [received, handedOver] = [number(mail.received, language), number(mail.handedOver, language)]
   const last = german
     ? `seit gestern 17:00: ${received} empfangen, ${handedOver} übergeben`
@@ -140,13 +152,13 @@ function factsOf({ mail }: StatusReading, figures: Figures, language: Language, 
 
 function waitingFact(mail: StatusReading['mail'], german: boolean, language: Language, now: Date): string {
   if (mail.stuck > 0) return waitingText(mail.stuck, mail.oldestStuckAt, language, now)
-  const dueMs = mail.oldestDueAt ? now.getTime() - mail.oldestDueAt.getTime() : -1
+  const waitedMs = dueMs({ mail }, now)
   if (!mail.oldestDueAt) return german ? 'nichts wartet' : 'nothing waits'
-  if (dueMs > LONG_MS)
+  if (waitedMs > LONG_MS)
     return german
-      ? `die älteste fällige Nachricht wartet seit ${span(dueMs, language)}`
-      : `the oldest due message has waited for ${span(dueMs, language)}`
-  const minutes = Math.max(1, Math.ceil(dueMs / 60_000))
+      ? `die älteste fällige Nachricht wartet seit ${span(waitedMs, language)}`
+      : `the oldest due message has waited for ${span(waitedMs, language)}`
+  const minutes = Math.max(1, Math.ceil(waitedMs / MINUTE_MS))
   return german ? `nichts wartet länger als ${minutes} Min.` : `nothing has waited longer than ${minutes} min`
 }
 
