@@ -264,9 +264,10 @@ export async function tellIncidents(
         case when i.closed_at is null then i.waiting_now else i.waiting_most end,
         case when n.event = 'closed' then greatest(0, extract(epoch from i.gone_at - i.opened_at))::bigint end,
         case when n.event = 'closed' then (select count(*) from poststelle.outbound_messages o
-          where o.state in ('sent', 'partial', 'bounced') and o.finished_at >= i.gone_at - interval '1 minute' and o.created_at < i.gone_at
-            and exists (select from poststelle.incident_accounts m
-              where m.incident_id = i.id and m.account_id = o.account_id and m.direction = 'send')) end
+          join poststelle.incident_accounts m on m.account_id = o.account_id
+          where m.incident_id = i.id and m.direction = 'send' and o.state in ('sent', 'partial', 'bounced')
+            -- the round that sees an account recover comes after its first messages
+            and o.finished_at >= i.opened_at and o.finished_at >= m.left_at - interval '1 minute' and o.created_at < m.left_at) end
       from jsonb_to_recordset(${JSON.stringify(events)}::jsonb) n ("incidentId" bigint, event text)
         join poststelle.incidents i on i.id = n."incidentId"
       order by i.id

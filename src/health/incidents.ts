@@ -83,7 +83,7 @@ export function causesOf(flags: readonly OpenFlag[], about: Surroundings): Cause
   }
   for (const breaker of about.breakers) {
     const members = breaker.accountIds.map((accountId) => ({ accountId, direction: breaker.direction }))
-    if (members.length === 0) continue
+    if (members.length === 0 || isRuleOfOthers(breaker)) continue
     const { evidence, openedAt: since } = breaker
     add(groups, ofBreaker(breaker), breaker.flag, { evidence, since }, members)
   }
@@ -93,6 +93,10 @@ export function causesOf(flags: readonly OpenFlag[], about: Surroundings): Cause
     members: [...members.values()],
   }))
 }
+
+/** The host refuses logins because of a tenant or an app: they are to blame, and have their own. */
+const isRuleOfOthers = ({ kind, scope, flag }: OpenBreaker): boolean =>
+  kind === 'login' && (scope === 'tenant' || scope === 'app' || RULES_OF_A_TENANT.has(flag))
 
 function isLasting({ persistence, state, occurrences, since }: OpenFlag, now: Date): boolean {
   if (persistence !== 'transient') return state === 'failing' || state === 'blocked'
@@ -108,7 +112,7 @@ function subjectOf(
 ): Subject & { atBreaker: boolean } {
   const common = { cause: flag.flag, scope: flag.scope, persistence: flag.persistence, atBreaker: false }
   const isRule = RULES_OF_A_TENANT.has(flag.flag)
-  if (breaker?.kind === 'login' && flag.scope === 'account' && !isRule)
+  if (breaker?.kind === 'login' && flag.scope === 'account' && !isRule && !isRuleOfOthers(breaker))
     return { ...ofBreaker(breaker), atBreaker: true }
   const name = flag.stage === 'token' ? hostOfUrl(flag.tokenEndpoint) : nameOfHost(flag.host)
   if (UNREACHABLE.has(flag.flag) && name !== '')

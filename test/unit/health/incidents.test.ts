@@ -145,6 +145,13 @@ describe('the cause of an open flag', () => {
     ])
   })
 
+  test('is the tenant where the host refuses logins by its rule', () => {
+    const rule = { flag: 'security_defaults_block', scope: 'tenant' } as const
+    expect(groups([flag(1, rule), flag(2, rule)], { breakers: [breaker(rule)] })).toEqual([
+      'security_defaults_block tenant firma.example: 2',
+    ])
+  })
+
   test('is the host at its first failure where its breaker says that it is not to be reached', () => {
     const open = breaker({ kind: 'network', flag: 'connect_timeout', scope: 'network', persistence: 'transient' })
     const flags = [unreachable(1, 'pop.firma.example', { state: 'ok' })]
