@@ -44,6 +44,7 @@ export class Dispatcher {
   #wakeSendAt = 0
   #sweepAt = 0
   #incidentsAt = 0
+  #reconciling: Promise<void> | undefined
   #lastProblem = ''
   #incidentsProblem = ''
   #hanging: Promise<void> | undefined
@@ -69,6 +70,7 @@ export class Dispatcher {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#running
+    await this.#reconciling
   }
 
   #tick(): void {
@@ -130,13 +132,15 @@ export class Dispatcher {
     }
     await dispatchDue(db, queues, rung)
     await this.#numbering.tick()
-    if (now >= this.#incidentsAt) {
+    if (now >= this.#incidentsAt && !this.#reconciling) {
       this.#incidentsAt = now + UPKEEP_MS
-      await this.#reconcileIncidents()
+      this.#reconciling = this.#reconcileIncidents().finally(() => {
+        this.#reconciling = undefined
+      })
     }
   }
 
-  /** What is told of the trouble must not stop the work. */
+  /** Beside the ticks: what is told of the trouble must neither stop nor delay the work. */
   async #reconcileIncidents(): Promise<void> {
     const { db, log } = this.#o
     try {
