@@ -1,6 +1,7 @@
 // Ticks: asks Postgres several times a second what is due, at once when a bell rings, and does the slower upkeep. The tick is
 // a timer of the process, not a job of the queue: a flushed queue would lose it.
 
+import { atMost } from '../base/clock.ts'
 import { errorText } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import { sweepBlobs } from '../db/blobs.ts'
@@ -70,7 +71,7 @@ export class Dispatcher {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#running
-    await this.#reconciling
+    if (this.#reconciling) await atMost(TICK_LIMIT_MS, this.#reconciling)
   }
 
   #tick(): void {

@@ -8,24 +8,27 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/base/config.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Installation, Service } from '../../src/cli/installation.ts'
-import { runProgram } from '../../src/cli/program.ts'
 import { openInstallation, startService } from '../../src/compose.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
 import { reconcileIncidents } from '../../src/health/reconcile-incidents.ts'
 import { freshDatabase, type TestDatabase } from '../support/database.ts'
 import { flagLanes, seedAccounts, seedClient, seedWaiting } from '../support/health-rows.ts'
+import { programOn, type RunProgram } from '../support/program.ts'
 
 let database: TestDatabase
 let installation: Installation
 let service: Service
+let program: RunProgram
 let worker: WorkerSession | undefined
 const folder = mkdtempSync(join(tmpdir(), 'poststelle-status-'))
 
 beforeAll(async () => {
   database = await freshDatabase()
+  const keys = `k:${Buffer.alloc(32).toString('base64')}`
+  program = programOn({ database, keys })
   const config = readConfig({
     DATABASE_URL: database.url,
-    POSTSTELLE_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
+    POSTSTELLE_KEYS: keys,
     POSTSTELLE_DATA: folder,
     POSTSTELLE_HTTP: '127.0.0.1:0',
   })
@@ -45,35 +48,11 @@ beforeEach(async () => {
   )
 })
 
-const unused = (): never => {
-  throw new Error('the command does not need that')
-}
-
 /** What a command prints in a terminal of 80 columns. */
 async function command(...words: string[]): Promise<string> {
-  let printed = ''
-  const code = await runProgram(words, {
-    version: '0',
-    terminal: {
-      isTTY: true,
-      columns: 80,
-      errIsTTY: false,
-      inIsTTY: false,
-      ask: unused,
-      out: (text) => void (printed += text),
-      write: unused,
-      err: (text) => void (printed += text),
-      abort: unused,
-      stdin: unused,
-      stopSignal: unused,
-    },
-    readConfig: () => installation.config,
-    createLogger: () => silentLogger,
-    openInstallation: async () => ({ ...installation, close: async () => undefined }),
-    startService: unused,
-  })
-  expect(code).toBe(0)
-  return printed
+  const { code, out, err } = await program(words, { columns: 80 })
+  expect([code, err]).toEqual([0, ''])
+  return out
 }
 
 async function workers(running: boolean): Promise<void> {
