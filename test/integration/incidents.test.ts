@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
 import pg from 'pg'
+import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { reconcileIncidents } from '../../src/health/reconcile-incidents.ts'
+import { Dispatcher } from '../../src/workers/dispatcher.ts'
 import { freshDatabase, type TestDatabase } from '../support/database.ts'
 import {
   ageIncidents,
@@ -160,4 +162,19 @@ test('two processes at once: one keeps the incidents, the other goes on with its
   const rounds = await Promise.all(Array.from({ length: 6 }, () => reconcileIncidents(db)))
   expect(rounds.flatMap((notices) => notices ?? [])).toHaveLength(1)
   expect(await incidents()).toHaveLength(1)
+})
+
+test('a dispatcher keeps the incidents by itself, with one line in the log', async () => {
+  const { db } = database
+  const ids = await seedAccounts(db, 3, { domain: 'firma.example' })
+  await flagLanes(db, ids, 'send', { flag: 'smtp_auth_disabled_tenant', scope: 'tenant' })
+  const lines: string[] = []
+  const log = pino({ base: null }, { write: (line) => void lines.push(line) })
+  const dispatcher = new Dispatcher({ db, queues: new Map(), log, workerId: () => 0 })
+  const heard = new Promise((resolve) => listener.once('notification', resolve))
+  dispatcher.start()
+  await heard
+  await dispatcher.stop()
+  expect(await incidents()).toMatchObject([{ flag: 'smtp_auth_disabled_tenant', accounts_now: 3 }])
+  expect(lines.filter((line) => line.includes('incident opened: SMTP AUTH off (tenant)'))).toHaveLength(1)
 })
