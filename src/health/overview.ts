@@ -169,7 +169,7 @@ export function waitingText(count: number, oldestAt: Date | null, language: Lang
     : counted(count, 'message waits', 'messages wait', language)
   if (!oldestAt) return wait
   const oldest = span(now.getTime() - oldestAt.getTime(), language)
-  if (count === 1) return german ? `${wait} seit ${oldest}` : `${wait} for ${oldest}`
+  if (count === 1) return german ? `${wait} seit ${oldest}` : `1 message has waited for ${oldest}`
   return german ? `${wait}, die älteste seit ${oldest}` : `${wait}, the oldest for ${oldest}`
 }
 
