@@ -1320,7 +1320,7 @@ CREATE VIEW poststelle.account_status AS
         CASE
             WHEN (a.pop3_host IS NULL) THEN NULL::text
             WHEN (NOT a.enabled_receive) THEN 'paused'::text
-            WHEN ((r.state = 'ok'::text) AND (r.last_ok_at < (now() - GREATEST((((2 * d.poll_interval_seconds))::double precision * '00:00:01'::interval), '00:10:00'::interval)))) THEN 'late'::text
+            WHEN ((r.state = ANY (ARRAY['ok'::text, 'new'::text])) AND (COALESCE(r.last_ok_at, r.since) < (now() - GREATEST('00:10:00'::interval, ('00:00:01'::interval * ((2 * GREATEST(d.poll_interval_seconds, d.current_interval_seconds, d.login_delay_seconds)))::double precision))))) THEN 'late'::text
             ELSE r.state
         END AS receive_state,
     r.since AS receive_since,
@@ -1513,6 +1513,84 @@ CREATE SEQUENCE poststelle.inbox_position
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+CREATE TABLE poststelle.incident_accounts (
+    incident_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    direction text NOT NULL,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    left_at timestamp with time zone,
+    CONSTRAINT incident_accounts_direction_check CHECK ((direction = ANY (ARRAY['receive'::text, 'send'::text])))
+);
+CREATE TABLE poststelle.incident_events (
+    id bigint NOT NULL,
+    incident_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    event text NOT NULL,
+    accounts integer NOT NULL,
+    waiting bigint NOT NULL,
+    lasted_seconds bigint,
+    sent_since bigint,
+    CONSTRAINT incident_events_event_check CHECK ((event = ANY (ARRAY['opened'::text, 'grew'::text, 'closed'::text, 'merged'::text])))
+);
+ALTER TABLE poststelle.incident_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.incident_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.incidents (
+    id bigint NOT NULL,
+    cause text NOT NULL,
+    subject_kind text NOT NULL,
+    subject_key text NOT NULL,
+    subject text NOT NULL,
+    flag text NOT NULL,
+    scope text NOT NULL,
+    persistence text NOT NULL,
+    evidence text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    gone_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    merged_into bigint,
+    accounts_now integer NOT NULL,
+    accounts_most integer NOT NULL,
+    accounts_told integer NOT NULL,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    waiting_now bigint DEFAULT 0 NOT NULL,
+    waiting_most bigint DEFAULT 0 NOT NULL,
+    oldest_waiting_at timestamp with time zone,
+    CONSTRAINT incidents_check CHECK (((closed_at IS NULL) OR (gone_at IS NOT NULL))),
+    CONSTRAINT incidents_check1 CHECK (((merged_into IS NULL) OR (closed_at IS NOT NULL))),
+    CONSTRAINT incidents_subject_kind_check CHECK ((subject_kind = ANY (ARRAY['account'::text, 'client'::text, 'tenant'::text, 'host'::text, 'network'::text, 'service'::text])))
+);
+CREATE VIEW poststelle.incident_status AS
+ SELECT i.id,
+    i.flag,
+    i.scope,
+    i.persistence,
+    i.subject_kind,
+    i.subject,
+    i.opened_at,
+    i.gone_at,
+    i.closed_at,
+    i.merged_into,
+    i.accounts_now AS accounts,
+    i.accounts_most,
+    i.waiting_now AS waiting,
+    i.waiting_most,
+    i.oldest_waiting_at,
+    i.evidence
+   FROM poststelle.incidents i;
+ALTER TABLE poststelle.incidents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.incidents_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.installation (
     one boolean DEFAULT true NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1917,6 +1995,12 @@ ALTER TABLE ONLY poststelle.host_breakers
     ADD CONSTRAINT host_breakers_pkey PRIMARY KEY (host, direction);
 ALTER TABLE ONLY poststelle.host_failures
     ADD CONSTRAINT host_failures_pkey PRIMARY KEY (host, direction, account_id);
+ALTER TABLE ONLY poststelle.incident_accounts
+    ADD CONSTRAINT incident_accounts_pkey PRIMARY KEY (incident_id, account_id, direction);
+ALTER TABLE ONLY poststelle.incident_events
+    ADD CONSTRAINT incident_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.incidents
+    ADD CONSTRAINT incidents_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY poststelle.kysely_migration_lock
@@ -1985,6 +2069,11 @@ CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btre
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
 CREATE INDEX host_failures_by_account ON poststelle.host_failures USING btree (account_id);
+CREATE INDEX incident_accounts_by_account ON poststelle.incident_accounts USING btree (account_id);
+CREATE INDEX incident_accounts_now ON poststelle.incident_accounts USING btree (incident_id) WHERE (left_at IS NULL);
+CREATE INDEX incident_events_by_incident ON poststelle.incident_events USING btree (incident_id, id);
+CREATE INDEX incidents_closed ON poststelle.incidents USING btree (closed_at) WHERE (closed_at IS NOT NULL);
+CREATE UNIQUE INDEX incidents_open ON poststelle.incidents USING btree (cause, subject_kind, subject_key) WHERE (closed_at IS NULL);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
 CREATE INDEX lanes_ready ON poststelle.lanes USING btree (lane, ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
@@ -1997,6 +2086,7 @@ CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (s
 CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
+CREATE INDEX messages_received ON poststelle.messages USING brin (received_at) WITH (autosummarize='on');
 CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHERE (acknowledged_at IS NULL);
 CREATE UNIQUE INDEX outbound_events_delayed ON poststelle.outbound_events USING btree (message_id) WHERE (event = 'delayed'::text);
 CREATE INDEX outbound_events_open ON poststelle.outbound_events USING btree (id) WHERE ("position" IS NULL);
@@ -2005,6 +2095,7 @@ CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING 
 CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
 CREATE INDEX outbound_messages_deferred ON poststelle.outbound_messages USING btree (account_id, expires_at) WHERE (state = 'deferred'::text);
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
+CREATE INDEX outbound_messages_handed_over ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = ANY (ARRAY['sent'::text, 'partial'::text, 'bounced'::text]));
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
@@ -2042,6 +2133,14 @@ ALTER TABLE ONLY poststelle.health_flags
     ADD CONSTRAINT health_flags_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.host_failures
     ADD CONSTRAINT host_failures_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.incident_accounts
+    ADD CONSTRAINT incident_accounts_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.incident_accounts
+    ADD CONSTRAINT incident_accounts_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES poststelle.incidents(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.incident_events
+    ADD CONSTRAINT incident_events_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES poststelle.incidents(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.incidents
+    ADD CONSTRAINT incidents_merged_into_fkey FOREIGN KEY (merged_into) REFERENCES poststelle.incidents(id) ON DELETE SET NULL;
 ALTER TABLE ONLY poststelle.lanes
     ADD CONSTRAINT lanes_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.maildrop_uidls
@@ -2138,6 +2237,7 @@ REVOKE ALL ON FUNCTION poststelle.wire_length(domain text) FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.account_status TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_attachments TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.inbox_delivery_reports TO poststelle_app;
+GRANT SELECT ON TABLE poststelle.incident_status TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.ledger_gaps TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox TO poststelle_app;
 GRANT SELECT ON TABLE poststelle.outbox_attempts TO poststelle_app;

@@ -1,7 +1,7 @@
 // Saves imported accounts, all in one transaction: either every account of the file is there, or nothing has changed.
 
 import { isDeepStrictEqual } from 'node:util'
-import { UserError } from '../base/failure.ts'
+import { DIRECTIONS, UserError } from '../base/failure.ts'
 import { openClientProof, openCredential, sealClientProof, sealCredential } from '../credentials/sealed.ts'
 import type { Db, Tx } from '../db/database.ts'
 import { accountIdByEmail, loadAccount, saveAccount, type Account, type AccountColumns } from '../db/accounts.ts'
@@ -14,12 +14,14 @@ import {
   type OAuthClient,
 } from '../db/oauth-clients.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
+import { clearFlags, failedStages } from '../db/health.ts'
 import { lockLanes, wakeNow } from '../db/lanes.ts'
 import { loadMaildrop, type Maildrop } from '../db/maildrops.ts'
 import type { ClientProof, Credential } from '../oauth/token.ts'
 import { providerOf } from '../oauth/provider-presets.ts'
 import type { Vault } from '../secrets/vault.ts'
 import type { AccountSettings } from './settings.ts'
+import { lanesToWake, type Change } from './what-changed.ts'
 
 export type ImportChange = 'created' | 'changed' | 'unchanged'
 
@@ -63,8 +65,18 @@ async function importAccount(tx: Tx, vault: Vault, settings: AccountSettings): P
   const keptAsItWas = await saveCredential(tx, vault, id, givenCredential(settings), before?.account, after.account)
   if (!before) return { id, email: settings.email, change: 'created', notes }
   const change: ImportChange = keptAsItWas && JSON.stringify(before) === JSON.stringify(after) ? 'unchanged' : 'changed'
-  if (change === 'changed') await wakeNow(tx, id, ['receive', 'send', 'token'], { again: true })
+  if (change === 'changed') await wakeChanged(tx, id, { before, after, newCredential: !keptAsItWas })
   return { id, email: settings.email, change, notes }
+}
+
+async function wakeChanged(tx: Tx, id: number, change: Omit<Change, 'failedAt'>): Promise<void> {
+  // a password asks no token endpoint: what that has refused is over
+  if (change.after.account?.auth.type === 'password') {
+    for (const direction of DIRECTIONS) await clearFlags(tx, id, direction, { stage: 'token' })
+  }
+  const { probe, look } = lanesToWake({ ...change, failedAt: await failedStages(tx, id) })
+  await wakeNow(tx, id, probe, { again: true })
+  await wakeNow(tx, id, look, { again: true, keepParked: true })
 }
 
 /** All settings, to tell what an import changes. */

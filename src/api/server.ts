@@ -1,15 +1,15 @@
 // The HTTP side: health checks, the status page, the raw queues. It opens no mail connection.
 
 import fastify, { type FastifyInstance } from 'fastify'
-import { LANGUAGES, judge, verdictText, type Language } from '../health/verdict.ts'
 import { errorCode, UserError } from '../base/failure.ts'
 import { atMost, type Clock } from '../base/clock.ts'
 import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Db } from '../db/database.ts'
 import { requireMigrated } from '../db/migrate.ts'
-import { accountStatuses } from '../db/status.ts'
-import { livingWorkers } from '../db/worker-session.ts'
+import { readStatus } from '../db/status.ts'
+import { overviewOf } from '../health/overview.ts'
+import { LANGUAGES, yesterdayEvening, type Language } from '../health/phrases.ts'
 import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
 import { Access, loadPassword } from './access.ts'
 import { addQueueBoard } from './queue-board.ts'
@@ -93,17 +93,11 @@ function addStatusPage(app: FastifyInstance, o: ApiOptions, access: Access, queu
   app.get('/status.css', async (_request, reply) => await reply.type('text/css').send(STATUS_CSS))
   app.get<{ Querystring: { lang?: string } }>('/', { onRequest: access.page }, async (request, reply) => {
     const language = chooseLanguage(request.query.lang, request.headers['accept-language'])
-    const [accounts, workers] = await Promise.all([accountStatuses(o.db), livingWorkers(o.db)])
-    const verdict = judge(
-      accounts,
-      workers.some((worker) => worker.roles.includes('worker')),
-    )
+    const now = o.clock.now()
     const page = statusPage({
-      verdict: verdictText(verdict, language),
-      healthy: verdict.kind === 'well' || verdict.kind === 'notes',
-      accounts,
+      overview: overviewOf(await readStatus(o.db, yesterdayEvening(now)), language, now),
       language,
-      now: o.clock.now(),
+      now,
       version: o.version,
       queuePasswordFile,
     })

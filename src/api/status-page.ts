@@ -2,12 +2,15 @@
 
 import { explain } from '../failures/catalogue.ts'
 import type { AccountStatus, LampStatus } from '../db/status.ts'
+import type { AttentionItem, Overview } from '../health/overview.ts'
+import { counted } from '../health/phrases.ts'
 import { stateText, worstFirst, type Language } from '../health/verdict.ts'
 
+/** Beyond that many, only accounts in trouble have a row, and no more than that many of them. */
+const ROWS = 200
+
 export interface PageFacts {
-  readonly verdict: string
-  readonly healthy: boolean
-  readonly accounts: readonly AccountStatus[]
+  readonly overview: Overview
   readonly language: Language
   readonly now: Date
   readonly version: string
@@ -38,6 +41,12 @@ const TEXTS = {
     queueHint: 'Benutzer „admin“, Kennwort in',
     other: 'English',
     more: 'Mehr dazu',
+    attention: 'Braucht Aufmerksamkeit',
+    nothing: 'Nichts zu tun. Einen ruhigen Tag.',
+    noCause: 'Kein offener Vorfall.',
+    next: 'Nächster Schritt',
+    oneMore: 'weiteres Konto',
+    manyMore: 'weitere Konten',
     reload: 'Neu laden',
   },
   en: {
@@ -63,6 +72,12 @@ const TEXTS = {
     queueHint: 'user "admin", password in',
     other: 'Deutsch',
     more: 'More about it',
+    attention: 'Needs attention',
+    nothing: 'Nothing to do. Have a quiet day.',
+    noCause: 'No open incident.',
+    next: 'Next step',
+    oneMore: 'more account',
+    manyMore: 'more accounts',
     reload: 'Reload',
   },
 } as const
@@ -76,26 +91,59 @@ const escape = (text: string): string =>
   text.replace(/[&<>"']/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' })[c] ?? c)
 
 export function statusPage(facts: PageFacts): string {
-  const { language, accounts, now } = facts
+  const { language, overview, now } = facts
   const t = TEXTS[language]
   const other: Language = language === 'de' ? 'en' : 'de'
+  const { verdict, attention, sections, inTrouble, others, kind } = overview
   const body =
-    accounts.length === 0
+    inTrouble.length + others.length === 0
       ? `<p>${t.none} ${t.first} <code>poststelle account import FILE</code></p>`
-      : `<div class="scroll"><table><thead><tr><th scope="col">${t.account}</th><th scope="col">${t.receive}</th><th scope="col">${t.send}</th>` +
-        `<th scope="col">${t.waiting}</th><th scope="col">${t.cause}</th></tr></thead><tbody>${worstFirst(accounts)
-          .map((a) => row(a, t, language, now))
-          .join('')}</tbody></table></div>`
+      : `<section aria-labelledby="attention"><h2 id="attention">${t.attention} (${attention.length})</h2>${
+          attention.length === 0
+            ? `<p>${kind === 'well' ? t.nothing : t.noCause}</p>`
+            : `<ul class="attention">${attention.map((item) => attentionItem(item, t)).join('')}</ul>`
+        }</section>` +
+        sections
+          .map(
+            ({ title, lines }) =>
+              `<section><h2>${escape(title)}</h2><ul>${lines.map((line) => `<li>${escape(line)}</li>`).join('')}</ul></section>`,
+          )
+          .join('') +
+        accountTable(overview, t, language, now)
   return `<!doctype html>
 <html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${facts.healthy ? '✔' : '✋'} ${t.title}</title><link rel="stylesheet" href="/status.css"></head>
+<title>${escape(overview.title)}</title><link rel="stylesheet" href="/status.css"></head>
 <body><header><h1>${t.title}</h1><nav><a href="/queues" title="${t.queueHint} ${escape(facts.queuePasswordFile)}">${t.queues}</a>
 <a href="/?lang=${other}" lang="${other}" hreflang="${other}">${t.other}</a></nav></header>
-<main><p class="verdict ${facts.healthy ? 'ok' : 'blocked'}">${escape(facts.verdict)}</p>
+<main><p class="verdict ${kind === 'well' || kind === 'notes' ? 'ok' : 'blocked'}">${escape(verdict)}</p>
+<p class="facts">${overview.facts.map(escape).join(' · ')}</p>
 ${body}</main>
 <footer>${t.asOf} ${time(now, language)} · <a href="/?lang=${language}">${t.reload}</a> · Poststelle ${escape(facts.version)}</footer></body></html>
 `
+}
+
+function attentionItem({ label, subject, extent, actor, human, nextStep }: AttentionItem, t: Texts): string {
+  const step = nextStep === '' ? '' : `<p>${t.next}: ${escape(nextStep)}</p>`
+  return (
+    `<li${human ? ' class="human"' : ''}><strong>${escape(label)}</strong>: ${escape(subject)}<small>${escape(extent)}</small>` +
+    `<p>${t.who}: ${escape(actor)}</p>${step}</li>`
+  )
+}
+
+function accountTable({ inTrouble, others }: Overview, t: Texts, language: Language, now: Date): string {
+  const whole = inTrouble.length + others.length <= ROWS
+  const shown = whole ? [...inTrouble, ...worstFirst(others)] : inTrouble.slice(0, ROWS)
+  const left = inTrouble.length + others.length - shown.length
+  const more =
+    left === 0 ? '' : `<p>${counted(left, t.oneMore, t.manyMore, language)}: <code>poststelle status --all</code></p>`
+  if (shown.length === 0) return more
+  return (
+    `<div class="scroll"><table><thead><tr><th scope="col">${t.account}</th><th scope="col">${t.receive}</th><th scope="col">${t.send}</th>` +
+    `<th scope="col">${t.waiting}</th><th scope="col">${t.cause}</th></tr></thead><tbody>${shown
+      .map((a) => row(a, t, language, now))
+      .join('')}</tbody></table></div>${more}`
+  )
 }
 
 function row(
@@ -169,7 +217,9 @@ body { margin: 0 auto; max-width: 76rem; padding: 1.25rem; font: 15px/1.5 system
 header { display: flex; justify-content: space-between; align-items: baseline; flex-wrap: wrap; gap: 1rem }
 h1 { font-size: 1.1rem; margin: 0 }
 a { color: var(--link) } nav a { margin-left: 1rem }
-.verdict { font-size: 1.6rem; font-weight: 600; margin: 1.25rem 0 }
+.verdict { font-size: 1.6rem; font-weight: 600; margin: 1.25rem 0 .25rem } .facts { color: var(--quiet); margin: 0 0 1.25rem }
+h2 { font-size: 1rem; margin: 1.5rem 0 .5rem }
+.attention { list-style: none; margin: 0; padding: 0 } .attention li { border-left: 3px solid var(--warn); padding: .1rem 0 .1rem .8rem; margin: 0 0 .8rem } .attention li.human { border-color: var(--bad) } .attention p { margin: .2rem 0; max-width: 60rem }
 .verdict.ok { color: var(--ok) } .verdict.blocked { color: var(--bad) }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }

@@ -5,7 +5,7 @@ import type { AccountStatus } from '../db/status.ts'
 import { explain } from '../failures/catalogue.ts'
 import { stateText } from '../health/verdict.ts'
 import type { Terminal } from './installation.ts'
-import { statusJson } from './status.ts'
+import { statusJson } from './status-json.ts'
 import { table } from './run.ts'
 
 interface Seen {

@@ -7,6 +7,7 @@ import { addAccountCommands } from './account.ts'
 import { addClassifyCommand } from './classify.ts'
 import { addDemoCommand } from './demo.ts'
 import { addInboxCommands } from './inbox.ts'
+import { addIncidentCommands } from './incident.ts'
 import type { CommandContext } from './installation.ts'
 import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
@@ -35,6 +36,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addOutboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
+  addIncidentCommands(program, ctx)
   addClassifyCommand(program, ctx)
   addKeyCommand(program, ctx)
   try {

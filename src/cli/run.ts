@@ -54,3 +54,14 @@ export function age(at: Date, now: Date): string {
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`
   return seconds < 48 * 3600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`
 }
+
+/** A text in lines of no more than `width`, each behind `indent`; a word that is longer stands alone. */
+export function wrapped(text: string, width: number, indent = ''): string {
+  const lines = ['']
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) ?? ''
+    if (last !== '' && indent.length + last.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+  }
+  return lines.map((line) => `${indent}${line}\n`).join('')
+}

@@ -105,6 +105,19 @@ export async function openFlagCount(db: DbOrTx, accountId: number, direction: Di
   return row.n
 }
 
+/** Stages of the open flags of an account, without notes. */
+export async function failedStages(db: DbOrTx, accountId: number): Promise<Record<Direction, string[]>> {
+  const rows = await db
+    .selectFrom('health_flags')
+    .select(['direction', 'stage'])
+    .where('account_id', '=', accountId)
+    .where('cleared_at', 'is', null)
+    .where('stage', '<>', NOTE_STAGE)
+    .execute()
+  const of = (direction: Direction) => rows.filter((row) => row.direction === direction).map(({ stage }) => stage)
+  return { receive: of('receive'), send: of('send') }
+}
+
 /** Whether a note is open for a lane. */
 export async function hasNotes(db: DbOrTx, accountId: number, direction: Direction): Promise<boolean> {
   const row = await db

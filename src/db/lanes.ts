@@ -71,27 +71,29 @@ export async function makeDue(db: DbOrTx, lane: LaneKind, accountIds: readonly n
 
 /**
  * Makes the lanes of one account due at once, parked or not: something was changed, and one try is asked for. `again`: also those
- * at work on what was before; they are due once more when they end.
+ * at work on what was before; they are due once more when they end. `keepParked`: what the system parked stays so.
  */
 export async function wakeNow(
   db: DbOrTx,
   accountId: number,
   lanes: readonly LaneKind[],
-  options: { again?: boolean } = {},
+  options: { again?: boolean; keepParked?: boolean } = {},
 ): Promise<void> {
+  if (lanes.length === 0) return
   await db
     .updateTable('lanes')
     .set({
       due_at: sql<Date>`now()`,
-      parked_until: null,
       rests_until: null,
       rests_for: null,
       dispatched_until: null,
+      ...(!options.keepParked && { parked_until: null }),
       ...(options.again === true && { woken_at: sql<Date>`case when lease_token is not null then now() end` }),
     })
     .where('account_id', '=', accountId)
     .where('lane', 'in', [...lanes])
     .execute()
+  if (options.keepParked) return
   // somebody has changed something: one probe past the breaker of the host, at once
   await probeHostsNow(
     db,

@@ -3,6 +3,7 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
 import type { CredentialTables, OAuthFlow } from './schema-credentials.ts'
+import type { IncidentTables } from './schema-incidents.ts'
 import type { OutboundTables } from './schema-outbound.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
@@ -28,7 +29,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables extends CredentialTables, OutboundTables {
+export interface Tables extends CredentialTables, OutboundTables, IncidentTables {
   workers: {
     id: Generated<number>
     host: string

@@ -1,7 +1,12 @@
 // The figures of `status`: read from the same view that applications use, so that everybody sees the same.
 
+import { sql } from 'kysely'
 import type { Direction } from '../base/failure.ts'
 import type { Db } from './database.ts'
+import { listHostBreakers } from './host-breakers.ts'
+import { openTroubles, type OpenTrouble } from './incident-lists.ts'
+import { heldAfterRestore } from './installation.ts'
+import { livingWorkers } from './worker-session.ts'
 
 export interface LampStatus {
   readonly state: string
@@ -33,4 +38,62 @@ export async function accountStatuses(db: Db): Promise<AccountStatus[]> {
     flags: row.flags.map((flag) => ({ ...flag, since: new Date(flag.since) })),
     waiting: { count: row.waiting_count, oldestAt: row.waiting_oldest_at },
   }))
+}
+
+/** What came, went and waits. */
+export interface MailFigures {
+  readonly received: number
+  readonly handedOver: number
+  /** Of lanes that work: since when the oldest message is due. */
+  readonly oldestDueAt: Date | null
+  /** Of lanes that do not: how many messages wait there, and since when the oldest. */
+  readonly stuck: number
+  readonly oldestStuckAt: Date | null
+  /** Messages without a final state, by their state. */
+  readonly open: Readonly<Record<string, number>>
+}
+
+/** Everything a status is made of, by the command and by the page. */
+export interface StatusReading {
+  readonly accounts: readonly AccountStatus[]
+  readonly hosts: Awaited<ReturnType<typeof listHostBreakers>>
+  readonly restored: Awaited<ReturnType<typeof heldAfterRestore>>
+  readonly workerAlive: boolean
+  readonly incidents: readonly OpenTrouble[]
+  readonly mail: MailFigures
+}
+
+/** `since`: the figures of received and handed over mail begin there. */
+export async function readStatus(db: Db, since: Date): Promise<StatusReading> {
+  const [accounts, hosts, restored, workers, incidents, mail] = await Promise.all([
+    accountStatuses(db),
+    listHostBreakers(db),
+    heldAfterRestore(db),
+    livingWorkers(db),
+    openTroubles(db),
+    mailFigures(db, since),
+  ])
+  const workerAlive = workers.some((worker) => worker.roles.includes('worker'))
+  return { accounts, hosts, restored, workerAlive, incidents, mail }
+}
+
+async function mailFigures(db: Db, since: Date): Promise<MailFigures> {
+  const { rows } = await sql<Omit<MailFigures, 'open'> & { open: Record<string, number> | null }>`
+    select
+      (select count(*) from poststelle.messages where received_at >= ${since}) as received,
+      (select count(*) from poststelle.outbound_messages where state in ('sent', 'partial', 'bounced') and finished_at >= ${since})
+        as "handedOver",
+      (select jsonb_object_agg(state, n) from (select state, count(*) as n from poststelle.outbound_messages
+        where finished_at is null group by state) s) as open, due.*
+    from (
+      select min(m.next_attempt_at) filter (where not stuck) as "oldestDueAt", count(*) filter (where stuck) as stuck,
+        min(m.created_at) filter (where stuck) as "oldestStuckAt"
+      from (select h.account_id, h.state in ('failing', 'blocked') as stuck from poststelle.account_health h
+          join poststelle.accounts a on a.id = h.account_id and a.enabled_send where h.direction = 'send') lane
+        join poststelle.outbound_messages m on m.account_id = lane.account_id
+      where m.state in ('scheduled', 'queued', 'deferred', 'uncertain') and m.next_attempt_at <= now()
+    ) due`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('the figures of the mail are missing')
+  return { ...row, open: row.open ?? {} }
 }

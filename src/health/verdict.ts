@@ -1,7 +1,9 @@
 // The first line of every status: one of four verdicts, the same in the command, the page and the tools. Pure.
 
-export const LANGUAGES = ['de', 'en'] as const
-export type Language = (typeof LANGUAGES)[number]
+import type { Language } from './phrases.ts'
+import { counted } from './phrases.ts'
+
+export { LANGUAGES, type Language } from './phrases.ts'
 
 export interface Lamps {
   readonly receive: { readonly state: string } | null
@@ -12,17 +14,25 @@ export interface Lamps {
 export type Verdict =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'blocked'; readonly accounts: number }
-  | { readonly kind: 'notes'; readonly accounts: number }
+  | { readonly kind: 'notes'; readonly notes: number }
   | { readonly kind: 'well' }
 
-export function judge(accounts: readonly Lamps[], workerAlive: boolean): Verdict {
+const TROUBLE: ReadonlySet<string> = new Set(['blocked', 'failing', 'late'])
+
+export const isBlocked = ({ receive, send }: Lamps): boolean =>
+  receive?.state === 'blocked' || send?.state === 'blocked'
+
+/** A lamp that should not be as it is, or a flag. */
+export const isNoted = ({ receive, send, flags }: Lamps): boolean =>
+  flags.length > 0 || [receive, send].some((lamp) => lamp && TROUBLE.has(lamp.state))
+
+/** `accounts`: those with trouble of their own; `others`: how many notes there are beside them. */
+export function judge(accounts: readonly Lamps[], workerAlive: boolean, others = 0): Verdict {
   if (!workerAlive) return { kind: 'stopped' }
-  const having = (...states: string[]) =>
-    accounts.filter((a) => [a.receive?.state, a.send?.state].some((state) => state && states.includes(state)))
-  const blocked = having('blocked').length
+  const blocked = accounts.filter(isBlocked).length
   if (blocked > 0) return { kind: 'blocked', accounts: blocked }
-  const noted = new Set([...having('failing', 'late'), ...accounts.filter(({ flags }) => flags.length > 0)]).size
-  return noted > 0 ? { kind: 'notes', accounts: noted } : { kind: 'well' }
+  const notes = accounts.filter(isNoted).length + others
+  return notes > 0 ? { kind: 'notes', notes } : { kind: 'well' }
 }
 
 const WORST_FIRST = ['blocked', 'failing', 'late', 'new', 'ok', 'paused']
@@ -41,12 +51,16 @@ export function verdictText(verdict: Verdict, language: Language): string {
   switch (verdict.kind) {
     case 'stopped':
       return german ? 'Der Dienst steht.' : 'The service has stopped.'
-    case 'blocked':
-      if (verdict.accounts === 1) return german ? '1 Konto braucht Sie.' : '1 account needs you.'
-      return german ? `${verdict.accounts} Konten brauchen Sie.` : `${verdict.accounts} accounts need you.`
+    case 'blocked': {
+      const { accounts } = verdict
+      return german
+        ? `${counted(accounts, 'Konto braucht', 'Konten brauchen', language)} Sie.`
+        : `${counted(accounts, 'account needs', 'accounts need', language)} you.`
+    }
     case 'notes':
-      if (verdict.accounts === 1) return german ? 'Läuft, mit 1 Hinweis.' : 'Running, with 1 note.'
-      return german ? `Läuft, mit ${verdict.accounts} Hinweisen.` : `Running, with ${verdict.accounts} notes.`
+      return german
+        ? `Läuft, mit ${counted(verdict.notes, 'Hinweis', 'Hinweisen', language)}.`
+        : `Running, with ${counted(verdict.notes, 'note', 'notes', language)}.`
     case 'well':
       return german ? 'Alles läuft.' : 'All is well.'
   }

@@ -1,6 +1,7 @@
 // Ticks: asks Postgres several times a second what is due, at once when a bell rings, and does the slower upkeep. The tick is
 // a timer of the process, not a job of the queue: a flushed queue would lose it.
 
+import { atMost } from '../base/clock.ts'
 import { errorText } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import { WOKEN_PER_SECOND } from '../credentials/settle.ts'
@@ -13,6 +14,7 @@ import { recoverAbandoned } from '../db/outbound.ts'
 import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
+import { logNotices, reconcileIncidents } from '../health/reconcile-incidents.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
@@ -44,7 +46,10 @@ export class Dispatcher {
   #upkeepAt = 0
   #wakeSendAt = 0
   #sweepAt = 0
+  #incidentsAt = 0
+  #reconciling: Promise<void> | undefined
   #lastProblem = ''
+  #incidentsProblem = ''
   #hanging: Promise<void> | undefined
 
   constructor(options: DispatcherOptions) {
@@ -68,6 +73,7 @@ export class Dispatcher {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#running
+    if (this.#reconciling) await atMost(TICK_LIMIT_MS, this.#reconciling)
   }
 
   #tick(): void {
@@ -130,6 +136,25 @@ export class Dispatcher {
     }
     await dispatchDue(db, queues, rung)
     await this.#numbering.tick()
+    if (now >= this.#incidentsAt && !this.#reconciling) {
+      this.#incidentsAt = now + UPKEEP_MS
+      this.#reconciling = this.#reconcileIncidents().finally(() => {
+        this.#reconciling = undefined
+      })
+    }
+  }
+
+  /** Beside the ticks: what is told of the trouble must neither stop nor delay the work. */
+  async #reconcileIncidents(): Promise<void> {
+    const { db, log } = this.#o
+    try {
+      logNotices(log, (await reconcileIncidents(db)) ?? [])
+      this.#incidentsProblem = ''
+    } catch (error) {
+      const problem = errorText(error)
+      if (problem !== this.#incidentsProblem) log.error(`incidents are not kept: ${problem}`)
+      this.#incidentsProblem = problem
+    }
   }
 }
 

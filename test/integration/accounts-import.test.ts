@@ -4,6 +4,7 @@ import { importAccounts } from '../../src/accounts/import.ts'
 import { parseAccounts } from '../../src/accounts/settings.ts'
 import { openCredential, sealCredential } from '../../src/credentials/sealed.ts'
 import { loadGrant, storeToken } from '../../src/db/grants.ts'
+import { flagLanes } from '../support/health-rows.ts'
 import { openHouse, passwordAccount, type TestHouse } from '../support/house.ts'
 
 const oauthAccount = (email: string, over: object = {}): object =>
@@ -145,6 +146,48 @@ describe('importing accounts', () => {
     })
     await house.importAccounts([passwordAccount(email)])
     expect(await stored()).toEqual({ max_connections: null, ...none, uncertain_policy: 'hold' })
+  })
+
+  test('another POP3 server is tried at once; what the change cannot mend stays parked', async () => {
+    const email = 'parked@example.test'
+    const [created] = await house.importAccounts([passwordAccount(email)])
+    const lanes = async (): Promise<unknown[]> =>
+      (
+        await sql`select lane, parked_until is null as awake, due_at <= now() as due from poststelle.lanes
+          where account_id = ${created?.id} and lane in ('receive', 'send') order by lane`.execute(house.db)
+      ).rows
+    await sql`update poststelle.lanes set parked_until = now() + interval '4 hours', due_at = now() + interval '4 hours'
+      where account_id = ${created?.id}`.execute(house.db)
+    const asleep = { awake: false, due: false }
+    const moved = passwordAccount(email, { pop3: { host: 'localhost', port: 1995, security: 'tls' } })
+    await house.importAccounts([passwordAccount(email, { label: 'only a name' })])
+    expect(await lanes()).toEqual([
+      { lane: 'receive', ...asleep },
+      { lane: 'send', ...asleep },
+    ])
+    await house.importAccounts([moved])
+    expect(await lanes()).toEqual([
+      { lane: 'receive', awake: true, due: true },
+      { lane: 'send', ...asleep },
+    ])
+  })
+
+  test('who goes over to a password has no trouble with tokens any more', async () => {
+    const email = 'over@example.test'
+    const [created] = await house.importAccounts([
+      oauthAccount(email, { client_id: '99999999-2222-3333-4444-555555555555' }),
+    ])
+    await flagLanes(house.db, [created?.id ?? 0], 'send', {
+      flag: 'refresh_token_expired',
+      scope: 'account',
+      stage: 'token',
+    })
+    await house.importAccounts([passwordAccount(email)])
+    const { rows } =
+      await sql`select 1 from poststelle.health_flags where account_id = ${created?.id} and cleared_at is null`.execute(
+        house.db,
+      )
+    expect(rows).toEqual([])
   })
 
   test('no secret lies in the database in clear', async () => {

@@ -17,6 +17,7 @@ export interface ProgramResult {
 export interface ProgramOptions {
   readonly input?: string
   readonly isTTY?: boolean
+  readonly columns?: number
   readonly errIsTTY?: boolean
   /** What somebody types, question by question; without it nobody is there. */
   readonly answers?: readonly string[]
@@ -43,7 +44,7 @@ export function programOn(
         isTTY: o.isTTY ?? false,
         errIsTTY: o.errIsTTY ?? false,
         inIsTTY: o.answers !== undefined,
-        columns: 120,
+        columns: o.columns ?? 120,
         out: (text) => void (texts.out += text),
         err: (text) => void (texts.err += text),
         write: async (bytes) => void pieces.push(bytes),

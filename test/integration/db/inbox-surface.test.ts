@@ -13,6 +13,7 @@ const VIEWS = [
   'inbox',
   'inbox_attachments',
   'inbox_delivery_reports',
+  'incident_status',
   'ledger_gaps',
   'outbox',
   'outbox_attempts',
