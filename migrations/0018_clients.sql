@@ -20,6 +20,9 @@ create table poststelle.client_breakers (
   check (num_nonnulls(opened_at, open_until, flag, scope, persistence, evidence) in (0, 6))
 );
 
+-- who signs in, where it is not the mailbox itself: a shared mailbox has no sign-in of its own
+alter table poststelle.accounts add column auth_username text;
+
 -- an idle account keeps its grant alive, also while the operator has both its directions switched off
 create or replace function poststelle.is_switched_off(lane text, receive boolean, send boolean) returns boolean
   language sql immutable set search_path = pg_catalog, pg_temp

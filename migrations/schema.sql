@@ -430,6 +430,7 @@ CREATE TABLE poststelle.accounts (
     messages_per_minute integer,
     recipients_per_day integer,
     recipients_per_message integer,
+    auth_username text,
     CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
     CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
     CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),

@@ -13,6 +13,7 @@ import {
   wakeClientAccounts,
   type OAuthClient,
 } from '../db/oauth-clients.ts'
+import { setClientLabel, setSecretExpiry } from '../db/client-secrets.ts'
 import { loadGrant, replaceCredential } from '../db/grants.ts'
 import { clearFlags, failedStages } from '../db/health.ts'
 import { lockLanes, wakeNow } from '../db/lanes.ts'
@@ -121,16 +122,23 @@ function givenCredential({ auth }: AccountSettings): Credential {
 async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes: string[]): Promise<AccountColumns> {
   const { pop3, smtp, auth, sending, uncertainPolicy } = settings
   const provider = providerOf(auth.type === 'oauth2' ? auth.tokenEndpoint : null, (pop3 ?? smtp)?.host)
-  let oauth: Pick<AccountColumns, 'oauth_client_id' | 'oauth_flow' | 'oauth_scope'> = {
+  let oauth: Pick<AccountColumns, 'oauth_client_id' | 'oauth_flow' | 'oauth_scope' | 'auth_username'> = {
     oauth_client_id: null,
     oauth_flow: null,
     oauth_scope: null,
+    auth_username: null,
   }
   if (auth.type === 'oauth2') {
     const client = await ensureOAuthClient(tx, { provider, tokenEndpoint: auth.tokenEndpoint, clientId: auth.clientId })
-    const proof: ClientProof =
-      auth.clientSecret === null ? { kind: 'none' } : { kind: 'secret', secret: auth.clientSecret }
-    if (!isDeepStrictEqual(openProofOrFail(vault, client), proof)) {
+    const { proof, secretExpiresAt, clientLabel } = auth
+    const sameSecret = isDeepStrictEqual(openProofOrFail(vault, client), proof)
+    if (clientLabel !== undefined) await setClientLabel(tx, client.id, clientLabel)
+    if (secretExpiresAt !== undefined || !sameSecret) await setSecretExpiry(tx, client.id, secretExpiresAt ?? null)
+    if (proof.kind === 'secret' && !sameSecret && !secretExpiresAt)
+      notes.push(
+        'auth.client_secret: when it expires is not known; client_secret_expires_at would have it announced in time',
+      )
+    if (!sameSecret) {
       await setClientSecret(tx, client.id, { kind: proof.kind, sealed: sealClientProof(vault, client.id, proof) })
       const others = await wakeClientAccounts(tx, client.id)
       if (others > 1)
@@ -145,7 +153,12 @@ async function toColumns(tx: Tx, vault: Vault, settings: AccountSettings, notes:
           `auth.limits: are shared by ${others} accounts of this app registration; they were changed for all of them`,
         )
     }
-    oauth = { oauth_client_id: client.id, oauth_flow: auth.flow, oauth_scope: auth.scope }
+    oauth = {
+      oauth_client_id: client.id,
+      oauth_flow: auth.flow,
+      oauth_scope: auth.scope,
+      auth_username: auth.username ?? null,
+    }
   }
   return {
     email: settings.email,

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { errorText, UserError } from '../base/failure.ts'
 import { addAccountCommands } from './account.ts'
 import { addClassifyCommand } from './classify.ts'
+import { addClientCommands } from './client.ts'
 import { addDemoCommand } from './demo.ts'
 import { addInboxCommands } from './inbox.ts'
 import { addIncidentCommands } from './incident.ts'
@@ -38,6 +39,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addStatusCommand(program, ctx)
   addIncidentCommands(program, ctx)
   addClassifyCommand(program, ctx)
+  addClientCommands(program, ctx)
   addKeyCommand(program, ctx)
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -22,7 +22,13 @@ export interface CredentialContext {
 
 /** An account whose auth is OAuth 2.0. */
 export type OAuthAccount = Account & {
-  readonly auth: { readonly type: 'oauth2'; readonly flow: Flow; readonly scope: string; readonly client: OAuthClient }
+  readonly auth: {
+    readonly type: 'oauth2'
+    readonly flow: Flow
+    readonly scope: string
+    readonly username: string | null
+    readonly client: OAuthClient
+  }
 }
 
 export const isOAuth = (account: Account): account is OAuthAccount => account.auth.type === 'oauth2'

@@ -17,7 +17,7 @@ export function requestOf(
     proof: openClientProof(ctx.vault, client),
     scope,
     flow,
-    username: (account.pop3 ?? account.smtp)?.username ?? account.email,
+    username: account.auth.username ?? (account.pop3 ?? account.smtp)?.username ?? account.email,
     credential,
   }
 }

@@ -21,6 +21,8 @@ export type AccountAuth =
       readonly type: 'oauth2'
       readonly flow: OAuthFlow
       readonly scope: string
+      /** Who signs in; null: the mailbox itself. */
+      readonly username: string | null
       readonly client: OAuthClient
     }
 
@@ -102,6 +104,7 @@ function toAuth(row: AccountRow): AccountAuth {
     type: 'oauth2',
     flow: row.oauth_flow,
     scope: row.oauth_scope ?? '',
+    username: row.auth_username,
     client: {
       id: row.oauth_client_id,
       provider: row.client_provider,
@@ -161,6 +164,7 @@ export type AccountColumns = Pick<
   | 'oauth_client_id'
   | 'oauth_flow'
   | 'oauth_scope'
+  | 'auth_username'
   | 'max_connections'
   | 'messages_per_minute'
   | 'recipients_per_day'

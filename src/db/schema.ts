@@ -57,6 +57,7 @@ export interface Tables extends CredentialTables, OutboundTables, IncidentTables
     oauth_client_id: number | null
     oauth_flow: OAuthFlow | null
     oauth_scope: string | null
+    auth_username: string | null
     enabled_receive: Generated<boolean>
     enabled_send: Generated<boolean>
     uncertain_policy: Generated<UncertainPolicy>

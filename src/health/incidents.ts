@@ -98,8 +98,10 @@ export function causesOf(flags: readonly OpenFlag[], about: Surroundings): Cause
 const isRuleOfOthers = ({ kind, scope, flag }: OpenBreaker): boolean =>
   kind === 'login' && (scope === 'tenant' || scope === 'app' || RULES_OF_A_TENANT.has(flag))
 
-function isLasting({ persistence, state, occurrences, since }: OpenFlag, now: Date): boolean {
-  if (persistence !== 'transient') return state === 'failing' || state === 'blocked'
+function isLasting({ persistence, scope, stage, state, occurrences, since }: OpenFlag, now: Date): boolean {
+  // known before the tokens that are still good run out
+  const toCome = scope === 'app' && stage === 'token'
+  if (persistence !== 'transient') return state === 'failing' || state === 'blocked' || toCome
   return state === 'failing' || occurrences >= FAILURES || now.getTime() - since.getTime() >= FAILING_AFTER_MS
 }
 

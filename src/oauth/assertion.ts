@@ -39,9 +39,13 @@ const CURVES: Readonly<Record<string, string>> = { prime256v1: 'P-256', secp384r
 /** A private key as the library wants it, for a client assertion (RFC 7523 section 2.2). Throws where the key cannot be read. */
 export async function clientKey(privateKeyPem: string): Promise<webcrypto.CryptoKey> {
   const key = createPrivateKey(privateKeyPem)
-  return await webcrypto.subtle.importKey('pkcs8', key.export({ type: 'pkcs8', format: 'der' }), algorithmOf(key), false, [
-    'sign',
-  ])
+  return await webcrypto.subtle.importKey(
+    'pkcs8',
+    key.export({ type: 'pkcs8', format: 'der' }),
+    algorithmOf(key),
+    false,
+    ['sign'],
+  )
 }
 
 function algorithmOf(key: KeyObject): webcrypto.RsaHashedImportParams | webcrypto.EcKeyImportParams {

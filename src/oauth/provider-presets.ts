@@ -87,6 +87,28 @@ export function loginDelayOf(capabilities: ReadonlyMap<string, readonly string[]
 /** Gmail lists some 250 to 300 messages at a time and hides those that were retrieved: a UIDL that is not listed has not gone. */
 export const showsSlices = (capabilities: ReadonlyMap<string, unknown>): boolean => capabilities.has('X-GOOGLE-RICO')
 
+/** Scopes of one cloud are unknown in another: which mail hosts belong to which sign-in host (learn.microsoft.com, national clouds). */
+const CLOUDS: readonly { readonly name: string; readonly login: RegExp; readonly mail: RegExp }[] = [
+  {
+    name: 'global',
+    login: /^login\.(microsoftonline\.com|windows\.net)$|^sts\.windows\.net$/,
+    mail: /^outlook\.office(365)?\.com$/,
+  },
+  { name: 'US Government', login: /^login\.microsoftonline\.us$/, mail: /^outlook(-dod)?\.office365\.us$/ },
+  { name: 'China (21Vianet)', login: /^login\.partner\.microsoftonline\.cn$/, mail: /^partner\.outlook\.cn$/ },
+]
+
+/** What looks like two clouds at once, one sentence each. */
+export function cloudNotes(tokenEndpoint: string, scope: string): string[] {
+  const cloud = CLOUDS.find(({ login }) => login.test(hostOf(tokenEndpoint)))
+  if (!cloud) return []
+  const hosts = [...scope.matchAll(/https:\/\/([^\s/]+)/g)].map(([, host = '']) => host.toLowerCase())
+  const foreign = hosts.find((host) => CLOUDS.some((other) => other !== cloud && other.mail.test(host)))
+  return foreign === undefined
+    ? []
+    : [`auth.scope: ${foreign} belongs to another cloud than the token endpoint (${cloud.name})`]
+}
+
 /** Global, US Government, China; `sts.windows.net` is the old name of the first. */
 const MICROSOFT_LOGIN =
   /^(login\.(microsoftonline\.(com|us)|windows\.net|partner\.microsoftonline\.cn)|sts\.windows\.net)$/

@@ -52,7 +52,7 @@ describe('an account', () => {
         flow: 'password',
         tokenEndpoint: `https://login.microsoftonline.com/${GUID}/oauth2/v2.0/token`,
         clientId: GUID,
-        clientSecret: SECRET,
+        proof: { kind: 'secret', secret: SECRET },
         scope: 'https://outlook.office365.com/.default',
         password: SECRET,
       },
@@ -207,12 +207,12 @@ describe('the client secret', () => {
     ['missing', oauth({ client_secret: undefined })],
     ['null', oauth({ client_secret: null })],
   ])('that is %s makes a public client', (_how, auth) => {
-    expect(one(account({ auth })).auth).toMatchObject({ clientSecret: null })
+    expect(one(account({ auth })).auth).toMatchObject({ proof: { kind: 'none' } })
   })
 
   test('that looks like an ID is taken, and the mistake is named', () => {
     const parsed = one(account({ auth: oauth({ client_secret: GUID.toUpperCase() }) }))
-    expect(parsed.auth).toMatchObject({ clientSecret: GUID.toUpperCase() })
+    expect(parsed.auth).toMatchObject({ proof: { kind: 'secret', secret: GUID.toUpperCase() } })
     expect(parsed.notes).toEqual([
       'auth.client_secret: looks like the ID of the secret; needed is the value (in Entra: "Wert", not "Geheime ID")',
     ])
@@ -232,7 +232,6 @@ test('a Microsoft client ID that is no GUID is taken, and the mistake is named',
 test.each([
   ['password', 'password'],
   ['refresh_token', 'refresh_token'],
-  ['client_credentials', 'client_secret'],
 ])('the flow "%s" needs auth.%s', (flow, field) => {
   const complete = oauth({ flow, refresh_token: SECRET })
   expect(problems(account({ auth: complete }))).toEqual([])
@@ -278,7 +277,9 @@ describe('a field', () => {
     [
       'unknown flow',
       account({ auth: oauth({ flow: 'device' }) }),
-      ['auth.flow: must be "password", "refresh_token" or "client_credentials"'],
+      [
+        'auth.flow: must be one of password, refresh_token, client_credentials, authorization_code, device_code, service_account',
+      ],
     ],
     ['server as a text', account({ pop3: 'outlook.office365.com' }), ['pop3: is not an object']],
     ['neither server', account({ pop3: null }), ['pop3: neither pop3 nor smtp is given']],
