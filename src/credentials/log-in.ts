@@ -1,13 +1,14 @@
-// Opens a session and logs in. A refused token that was believed fresh is renewed once and tried once more; then the refusal
+// Opens a session and logs in, unless the token itself says that it would be refused. A refused token that was believed fresh is renewed once and tried once more; then the refusal
 // is believed, and where it leaves the cause open, the token is asked.
 
-import { Failure } from '../base/failure.ts'
+import { Failure, type Direction } from '../base/failure.ts'
 import type { Account, MailHost } from '../db/accounts.ts'
 import type { Grant } from '../db/grants.ts'
+import { mayTryAllTheSame } from '../db/health.ts'
 import type { Login } from '../net/net.ts'
 import type { CredentialContext } from './context.ts'
 import { resolveLogin } from './resolve.ts'
-import { explainedByToken } from './token-says.ts'
+import { explainedBy, findingsOf, refusedByToken } from './token-says.ts'
 
 export interface Session {
   login(login: Login): Promise<void>
@@ -35,6 +36,10 @@ export async function openLoggedIn<S extends Session>(
   grant?: Grant,
 ): Promise<S> {
   const resolved = await resolveLogin(ctx, account, host, { known: grant })
+  const direction: Direction = host === account.pop3 ? 'receive' : 'send'
+  const [finding] = findingsOf(account, resolved.login, direction, ctx.clock.now())
+  if (finding?.certain && !(await mayTryAllTheSame(ctx.db, account.id, direction, finding.flag)))
+    throw refusedByToken(finding, direction === 'receive' ? 'pop3' : 'smtp')
   try {
     return await logIn(await open(), resolved.login)
   } catch (error) {
@@ -44,7 +49,9 @@ export async function openLoggedIn<S extends Session>(
   try {
     return await logIn(await open(), renewed.login)
   } catch (error) {
-    throw error instanceof Failure && account.provider === 'microsoft' ? explainedByToken(error, renewed.login) : error
+    throw error instanceof Failure
+      ? explainedBy(error, findingsOf(account, renewed.login, direction, ctx.clock.now()))
+      : error
   }
 }
 

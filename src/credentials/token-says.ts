@@ -1,55 +1,55 @@
-// Exchange answers every refused login with the same line. What the token says of itself often names the cause, without another
-// login. Pure. The claims of Microsoft's tokens: learn.microsoft.com, "Access token claims reference".
+// Exchange answers every refused login with the same line. What the token says of itself often names the cause: after a refusal, and
+// where it is certain before the first login.
 
-import { Failure } from '../base/failure.ts'
-import type { Login } from '../net/net.ts'
+import { Failure, type Direction, type Stage } from '../base/failure.ts'
+import type { Account } from '../db/accounts.ts'
 import { flagEntryOf } from '../failures/catalogue.ts'
-import { readClaims, type TokenClaims } from '../oauth/claims.ts'
+import type { Login } from '../net/net.ts'
+import { lintToken, type TokenFinding } from '../oauth/lint-token.ts'
 
 /** Refusals that leave the cause open. */
 const CATCH_ALL = new Set(['pop3_auth_rejected', 'smtp_auth_rejected'])
-/** Exchange Online by its names, also in the clouds for governments and China, and by its application id. */
-const MAIL_AUDIENCE =
-  /^(?:https:\/\/)?(?:outlook(?:-dod)?\.office(?:365)?\.(?:com|us)|partner\.outlook\.cn|outlook\.com)\/?$|^00000002-0000-0ff1-ce00-000000000000$/i
-const POP_DELEGATED = 'POP.AccessAsUser.All'
-const POP_APP = 'POP.AccessAsApp'
+
+/** What is wrong with the token of a login, the surest first; nothing for passwords and opaque tokens. */
+export function findingsOf(account: Account, login: Login, direction: Direction, now: Date): TokenFinding[] {
+  const { auth } = account
+  if (login.mechanism !== 'xoauth2' || auth.type !== 'oauth2') return []
+  return lintToken(login.accessToken, {
+    provider: auth.client.provider,
+    flow: auth.flow,
+    direction,
+    mailbox: login.username,
+    username: auth.username ?? login.username,
+    tokenEndpoint: auth.client.tokenEndpoint,
+    clientId: auth.client.clientId,
+    now,
+  })
+}
 
 /** The refusal with the cause that the token gives away; as it was where it gives away none. */
-export function explainedByToken(failure: Failure, login: Login): Failure {
-  if (login.mechanism !== 'xoauth2' || !CATCH_ALL.has(failure.flag)) return failure
-  const claims = readClaims(login.accessToken)
-  if (!claims) return failure // an opaque token says nothing
-  const found = causeIn(claims, failure.stage)
-  if (!found) {
-    const other = claims.username !== undefined && claims.username.toLowerCase() !== login.username.toLowerCase()
-    return other
-      ? withEvidence(
-          failure,
-          failure.flag,
-          `the token is that of ${claims.username}, the user name is ${login.username}`,
-        )
-      : failure
-  }
-  return withEvidence(failure, found.flag, found.says)
+export function explainedBy(failure: Failure, findings: readonly TokenFinding[]): Failure {
+  const [found] = findings
+  if (!found || !CATCH_ALL.has(failure.flag)) return failure
+  // a shared mailbox is opened with the token of another user: that alone is no cause
+  return named(failure, found.certain ? found.flag : failure.flag, found.says)
 }
 
-function causeIn({ audience, scopes, roles }: TokenClaims, stage: string): { flag: string; says: string } | undefined {
-  if (audience !== undefined && !MAIL_AUDIENCE.test(audience))
-    return { flag: 'token_wrong_audience', says: `the token is for ${audience}, not for Exchange Online` }
-  if (stage !== 'pop3') return undefined
-  if (scopes.length > 0 && !scopes.includes(POP_DELEGATED))
-    return { flag: 'permission_missing_pop', says: `the token grants ${scopes.join(' ')}, and not ${POP_DELEGATED}` }
-  if (scopes.length === 0 && !roles.includes(POP_APP))
-    return {
-      flag: 'admin_consent_missing',
-      says: `the token of the app grants ${roles.length > 0 ? roles.join(' ') : 'nothing'}, and not ${POP_APP}`,
-    }
-  return undefined
+/** Told instead of a login that would only be refused. Its step is not a login: nothing counts towards a lock-out. */
+export function refusedByToken(finding: TokenFinding, stage: Exclude<Stage, 'token'>): Failure {
+  const lane = stage === 'pop3' ? 'receive' : 'send'
+  const base = new Failure(
+    { flag: finding.flag, scope: 'account', persistence: 'human', blocks: [lane] },
+    { stage, step: 'claims', evidence: 'no login was tried' },
+  )
+  return named(base, finding.flag, finding.says)
 }
 
-function withEvidence({ verdict, evidence, stage, step }: Failure, flag: string, says: string): Failure {
+function named({ verdict, evidence, stage, step }: Failure, flag: string, says: string): Failure {
   const entry = flagEntryOf(flag)
   const blocks = entry.blocks === 'stage' ? verdict.blocks : entry.blocks
-  const named = flag === verdict.flag ? verdict : { flag, scope: entry.scope, persistence: entry.persistence, blocks }
-  return new Failure(named, { stage, step, evidence: `${evidence}; ${says}` })
+  const now =
+    flag === verdict.flag && step !== 'claims'
+      ? verdict
+      : { flag, scope: entry.scope, persistence: entry.persistence, blocks }
+  return new Failure(now, { stage, step, evidence: `${evidence}; ${says}` })
 }

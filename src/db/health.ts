@@ -161,3 +161,21 @@ export async function addHealthEvent(
     })
     .execute()
 }
+
+/**
+ * Whether a login is worth a try that the token speaks against: something has worked since the credential was given, or the flag is
+ * open already and this is the slow probe that finds out.
+ */
+export async function mayTryAllTheSame(
+  db: DbOrTx,
+  accountId: number,
+  direction: Direction,
+  flag: string,
+): Promise<boolean> {
+  const { rows } = await sql<{ may: boolean }>`
+    select exists (select from poststelle.account_health h join poststelle.grants g on g.account_id = h.account_id
+        where h.account_id = ${accountId} and h.direction = ${direction} and h.last_ok_at >= g.granted_at)
+      or exists (select from poststelle.health_flags where account_id = ${accountId} and direction = ${direction}
+        and flag = ${flag} and cleared_at is null) as may`.execute(db)
+  return rows[0]?.may ?? false
+}

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { Failure, type Stage } from '../../../src/base/failure.ts'
-import { explainedByToken } from '../../../src/credentials/token-says.ts'
+import { explainedBy, findingsOf } from '../../../src/credentials/token-says.ts'
+import type { Account } from '../../../src/db/accounts.ts'
+import type { Login } from '../../../src/net/net.ts'
 
 const CATCH_ALL = '-ERR Authentication failure: unknown user name or bad password.'
 
@@ -15,6 +17,31 @@ const login = (claims: object, username = 'info@firma.example') =>
   ({ mechanism: 'xoauth2', username, accessToken: token(claims) }) as const
 
 const MAIL = 'https://outlook.office365.com'
+
+const CLIENT = {
+  id: 1,
+  provider: 'microsoft',
+  tokenEndpoint: 'https://login.microsoftonline.com/organizations/oauth2/v2.0/token',
+  clientId: 'app',
+  proofKind: 'none',
+  clientSecretSealed: null,
+} as const
+const ACCOUNT: Account = {
+  id: 1,
+  email: 'info@firma.example',
+  label: '',
+  isDefault: false,
+  provider: 'microsoft',
+  pop3: null,
+  smtp: null,
+  auth: { type: 'oauth2', flow: 'password', scope: '', username: null, client: CLIENT },
+  enabledReceive: true,
+  enabledSend: true,
+  uncertainPolicy: 'retry_once',
+  sending: { connections: null, messagesPerMinute: null, recipientsPerDay: null, recipientsPerMessage: null },
+}
+const explainedByToken = (failure: Failure, as: Login): Failure =>
+  explainedBy(failure, findingsOf(ACCOUNT, as, failure.stage === 'smtp' ? 'send' : 'receive', new Date()))
 
 describe('a refusal that says everything and nothing', () => {
   test.each([
@@ -74,9 +101,10 @@ describe('a refusal that says everything and nothing', () => {
     expect(explainedByToken(before, { mechanism: 'xoauth2', username: 'a', accessToken: 'EwB4A8l6BAAU' })).toBe(before)
   })
 
-  test('at SMTP is only told from a token for another service', () => {
+  test('at SMTP is told from what sending needs', () => {
     const smtp = refusal('smtp_auth_rejected', 'smtp')
-    expect(explainedByToken(smtp, login({ aud: MAIL, scp: 'User.Read' })).flag).toBe('smtp_auth_rejected')
+    expect(explainedByToken(smtp, login({ aud: MAIL, scp: 'User.Read' })).flag).toBe('permission_missing_smtp')
+    expect(explainedByToken(smtp, login({ aud: MAIL, scp: 'SMTP.Send' }))).toBe(smtp)
     expect(explainedByToken(smtp, login({ aud: 'api://x', scp: 'User.Read' })).flag).toBe('token_wrong_audience')
   })
 })
