@@ -1348,6 +1348,24 @@ CREATE VIEW poststelle.account_status AS
            FROM poststelle.outbound_messages m
           WHERE (m.finished_at IS NULL)
           GROUP BY m.account_id) w ON ((w.account_id = a.id)));
+CREATE TABLE poststelle.account_tests (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    outcome text NOT NULL,
+    steps jsonb NOT NULL,
+    tried_receive boolean DEFAULT false NOT NULL,
+    tried_send boolean DEFAULT false NOT NULL,
+    CONSTRAINT account_tests_outcome_check CHECK ((outcome = ANY (ARRAY['passed'::text, 'failed'::text, 'incomplete'::text])))
+);
+ALTER TABLE poststelle.account_tests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.account_tests_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE poststelle.accounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.accounts_id_seq
     START WITH 1
@@ -1968,6 +1986,8 @@ ALTER TABLE poststelle.workers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
 );
 ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_pkey PRIMARY KEY (account_id, direction);
+ALTER TABLE ONLY poststelle.account_tests
+    ADD CONSTRAINT account_tests_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.attachments
@@ -2060,6 +2080,7 @@ ALTER TABLE ONLY poststelle.slow_destinations
     ADD CONSTRAINT slow_destinations_pkey PRIMARY KEY (account_id, domain);
 ALTER TABLE ONLY poststelle.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+CREATE INDEX account_tests_by_account ON poststelle.account_tests USING btree (account_id, at);
 CREATE UNIQUE INDEX accounts_email ON poststelle.accounts USING btree (lower(email));
 CREATE INDEX accounts_oauth_client ON poststelle.accounts USING btree (oauth_client_id);
 CREATE UNIQUE INDEX accounts_one_default ON poststelle.accounts USING btree (is_default) WHERE is_default;
@@ -2112,6 +2133,8 @@ CREATE TRIGGER outbound_messages_evidence AFTER UPDATE OF state ON poststelle.ou
 CREATE TRIGGER outbound_recipients_bounce AFTER UPDATE OF state ON poststelle.outbound_recipients FOR EACH ROW WHEN (((old.state <> new.state) AND (new.state = 'bounced'::text))) EXECUTE FUNCTION poststelle.note_bounce();
 ALTER TABLE ONLY poststelle.account_health
     ADD CONSTRAINT account_health_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.account_tests
+    ADD CONSTRAINT account_tests_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.accounts
     ADD CONSTRAINT accounts_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id);
 ALTER TABLE ONLY poststelle.attachments

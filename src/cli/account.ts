@@ -8,6 +8,7 @@ import { parseAccounts } from '../accounts/settings.ts'
 import { errorCode, UserError } from '../base/failure.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
 import { addLedgerCommands } from './account-ledger.ts'
+import { addTestCommand } from './account-test.ts'
 import { addAdoptSeenCommand } from './adopt-seen.ts'
 import { asWorker } from './as-worker.ts'
 import type { CommandContext } from './installation.ts'
@@ -74,6 +75,7 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
       }),
     )
   addLedgerCommands(account, ctx)
+  addTestCommand(account, ctx)
 }
 
 function read(file: string): Buffer {

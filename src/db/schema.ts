@@ -5,6 +5,7 @@ import type { Direction, Provider } from '../base/failure.ts'
 import type { CredentialTables, OAuthFlow } from './schema-credentials.ts'
 import type { IncidentTables } from './schema-incidents.ts'
 import type { OutboundTables } from './schema-outbound.ts'
+import type { TestTables } from './schema-tests.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
 type MaybeDate = Date | null
@@ -29,7 +30,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables extends CredentialTables, OutboundTables, IncidentTables {
+export interface Tables extends CredentialTables, OutboundTables, IncidentTables, TestTables {
   workers: {
     id: Generated<number>
     host: string

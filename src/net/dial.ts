@@ -74,6 +74,15 @@ export function createNet(options: NetOptions): Net & { close(): Promise<void> }
   }
 
   return {
+    async resolve(host, { signal, timeoutMs = TIMEOUT_MS }) {
+      const limit = deadline(timeoutMs, signal)
+      try {
+        return await resolve(host, serverName(host), limit)
+      } finally {
+        limit.end()
+      }
+    },
+
     async dial({ host, port, security }, { signal, timeoutMs = TIMEOUT_MS }) {
       const limit = deadline(timeoutMs, signal)
       try {

@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { ResolvedAddress } from './names.ts'
 
 /** How a mail host is spoken to. 'tls': from the first byte. 'starttls': upgraded by command. 'none': loopback only. */
 export const SECURITIES = ['tls', 'starttls', 'none'] as const
@@ -35,6 +36,8 @@ export interface FetchedReply {
 }
 
 export interface Net {
+  /** Addresses of a name that may be dialled. Throws NetError. */
+  resolve(host: string, options: { signal: AbortSignal; timeoutMs?: number }): Promise<readonly ResolvedAddress[]>
   /** Connects (and, for 'tls', completes the verified handshake). Throws NetError. */
   dial(to: Endpoint, options: { signal: AbortSignal; timeoutMs?: number }): Promise<Socket | TLSSocket>
   /** Upgrades a socket that nothing is buffered on. Throws NetError. */

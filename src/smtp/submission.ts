@@ -33,6 +33,9 @@ export interface SubmissionOptions {
   readonly timeouts?: Partial<Timeouts>
 }
 
+/** Of the message that is only announced. */
+const TRIED_BYTES = 1_000
+
 const CLIENT_NAME = /^(?:[a-z0-9.-]{1,255}|\[[a-z0-9:.]{1,64}\])$/i
 
 /**
@@ -152,6 +155,22 @@ export class Submission {
     })
   }
 
+  /** What EHLO said after the upgrade. */
+  get offers(): { mechanisms: readonly string[]; maxMessageBytes: number | undefined } {
+    return { mechanisms: this.#channel?.mechanisms ?? [], maxMessageBytes: this.#channel?.maxMessageBytes }
+  }
+
+  /** MAIL and RCPT, and RSET: nothing is sent. Throws Failure where the sender is refused. */
+  async tryEnvelope(envelope: Envelope): Promise<readonly RecipientOutcome[]> {
+    const from = checkAddress(envelope.from)
+    const to = envelope.recipients.map((address) => ({ address, wire: checkAddress(address) }))
+    return this.#exclusively('mail', async (channel) => {
+      const { recipients } = await this.#offer(channel, from, to, { sizeBytes: TRIED_BYTES }, false)
+      await this.#reset(channel)
+      return recipients
+    })
+  }
+
   /** Says goodbye where that is possible, and closes. Never throws. */
   async quit(): Promise<void> {
     if (this.usable) await this.#channel?.command('QUIT', { timeoutMs: this.#timeouts.quitMs }).catch(() => {})
@@ -209,7 +228,8 @@ export class Submission {
     channel: Channel,
     from: string,
     to: readonly { address: string; wire: string }[],
-    options: SendOptions,
+    options: Pick<SendOptions, 'sizeBytes' | 'eightBit'>,
+    dataFollows = true,
   ): Promise<{ recipients: RecipientOutcome[]; dataReply: Reply | undefined }> {
     const utf8Offered = channel.offers('SMTPUTF8')
     if (needsSmtpUtf8(from) && !utf8Offered) throw needsUnofferedSmtpUtf8('sender')
@@ -219,7 +239,7 @@ export class Submission {
       eightBitMime: (options.eightBit ?? true) && channel.offers('8BITMIME'),
       smtpUtf8: [from, ...offered.map(({ wire }) => wire)].some(needsSmtpUtf8),
     })
-    const replies = offered.length > 0 ? await this.#envelope(channel, mail, offered) : []
+    const replies = offered.length > 0 ? await this.#envelope(channel, mail, offered, dataFollows) : []
     const dataReply = replies.length > offered.length ? replies.pop() : undefined
     // By position, not by address: the same recipient may have been given twice and answered differently.
     const recipients = to.map((recipient) =>
@@ -235,10 +255,15 @@ export class Submission {
    * Replies to RCPT, and to DATA where that could go in the same flight (RFC 2920). The reply to DATA is read whatever came before it:
    * a server that waits for a message must not be sent a command.
    */
-  async #envelope(channel: Channel, mail: string, offered: readonly { wire: string }[]): Promise<Reply[]> {
+  async #envelope(
+    channel: Channel,
+    mail: string,
+    offered: readonly { wire: string }[],
+    dataFollows: boolean,
+  ): Promise<Reply[]> {
     await this.#reset(channel)
     const lines = [mail, ...offered.map(({ wire }) => rcptCommand(wire))]
-    const withData = lines.length < channel.flightWidth
+    const withData = dataFollows && lines.length < channel.flightWidth
     if (withData) lines.push('DATA')
     const replies: Reply[] = []
     let refusal: Failure | undefined

@@ -33,6 +33,7 @@ export function loopbackNet(ca?: string): Net {
       return to.security === 'tls' ? secure(socket, to.host) : socket
     },
     startTls: (socket, host) => secure(socket, host),
+    resolve: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]),
     fetch: () => Promise.reject(new NetError('http', 'ENOTSUP', 'mail only')),
   }
 }
