@@ -6,13 +6,18 @@ import { atMost, type Clock } from '../base/clock.ts'
 import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Db } from '../db/database.ts'
+import type { Net } from '../net/net.ts'
+import type { Vault } from '../secrets/vault.ts'
 import { requireMigrated } from '../db/migrate.ts'
 import { readStatus } from '../db/status.ts'
 import { overviewOf } from '../health/overview.ts'
-import { LANGUAGES, yesterdayEvening, type Language } from '../health/phrases.ts'
+import { yesterdayEvening } from '../health/phrases.ts'
 import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
 import { Access, loadPassword } from './access.ts'
+import { addClassify } from './classify.ts'
+import { chooseLanguage } from './language.ts'
 import { addQueueBoard } from './queue-board.ts'
+import { addSignIn } from './sign-in.ts'
 import { PAGE_POLICY, STATUS_CSS, statusPage } from './status-page.ts'
 
 const CLOSE_MS = 3_000
@@ -20,6 +25,8 @@ const CLOSE_MS = 3_000
 export interface ApiOptions {
   readonly config: Config
   readonly db: Db
+  readonly vault: Vault
+  readonly net: Net
   readonly queues: QueueFactory
   readonly clock: Clock
   readonly log: Logger
@@ -52,6 +59,8 @@ export async function startApi(o: ApiOptions): Promise<Api> {
   })
   addHealthChecks(app, o)
   addStatusPage(app, o, access, file)
+  addClassify(app, access)
+  addSignIn(app, o)
   await addQueueBoard(app, queues, access)
   const { host, port } = o.config.http
   try {
@@ -103,10 +112,4 @@ function addStatusPage(app: FastifyInstance, o: ApiOptions, access: Access, queu
     })
     return await reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(page)
   })
-}
-
-/** As asked for, else the first of the browser's languages that we speak, else German. */
-function chooseLanguage(asked: string | undefined, accepted = ''): Language {
-  const wanted = [asked ?? '', ...accepted.split(',').map((part) => part.trim().slice(0, 2).toLowerCase())]
-  return wanted.flatMap((name) => LANGUAGES.find((language) => language === name) ?? [])[0] ?? 'de'
 }

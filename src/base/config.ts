@@ -20,6 +20,8 @@ export interface Config {
   /** The key ring, first key seals. undefined: embedded mode, the ring is made and kept in `dataFolder`. */
   readonly keys: readonly Key[] | undefined
   readonly http: { readonly host: string; readonly port: number }
+  /** By which browsers reach it; undefined: on this machine. */
+  readonly publicUrl: string | undefined
   /** PEM text of certificate authorities trusted besides the system's. */
   readonly extraCaPem: string | undefined
   /** Networks (CIDR) that mail and token hosts may be in although they are private. */
@@ -37,6 +39,7 @@ export const SETTINGS = {
   POSTSTELLE_DATA: 'folder of the embedded database and its keys (default ./data)',
   POSTSTELLE_KEYS: 'key ring id:base64[,older...], 32 bytes each; required with DATABASE_URL (poststelle key generate)',
   POSTSTELLE_HTTP: 'address of the status page (default 127.0.0.1:8470)',
+  POSTSTELLE_URL: 'address by which browsers reach it, as https://poststelle.example.com (default: this machine)',
   POSTSTELLE_CA_FILE: 'PEM file of certificate authorities trusted besides the public ones',
   POSTSTELLE_EGRESS_ALLOW: 'private networks that mail and token hosts may be in, e.g. 10.1.0.0/16,192.168.5.7',
   POSTSTELLE_LOG: 'trace, debug, info, warn, error or silent (default info)',
@@ -77,6 +80,8 @@ export function readConfig(env: Environment = process.env): Config {
     problems.push('POSTSTELLE_KEYS: is required with DATABASE_URL; "poststelle key generate" prints one')
   }
   const http = attempt('POSTSTELLE_HTTP', () => parseListen(value('POSTSTELLE_HTTP') ?? '127.0.0.1:8470'))
+  const urlText = value('POSTSTELLE_URL')
+  const publicUrl = urlText === undefined ? undefined : attempt('POSTSTELLE_URL', () => parsePublicUrl(urlText))
   const caFile = value('POSTSTELLE_CA_FILE')
   const extraCaPem = caFile === undefined ? undefined : attempt('POSTSTELLE_CA_FILE', () => readPem(caFile))
   const allowText = value('POSTSTELLE_EGRESS_ALLOW')
@@ -87,7 +92,7 @@ export function readConfig(env: Environment = process.env): Config {
   if (problems.length > 0 || http === undefined || logLevel === undefined) {
     throw new UserError(problems.join('\n'), { exitCode: 2 })
   }
-  return { databaseUrl, redisUrl, dataFolder, keys, http, extraCaPem, egressAllow, logLevel }
+  return { databaseUrl, redisUrl, dataFolder, keys, http, publicUrl, extraCaPem, egressAllow, logLevel }
 }
 
 function readSetting(env: Environment, name: SettingName): string | undefined {
@@ -137,6 +142,23 @@ function parseListen(text: string): Config['http'] {
   if (wrong) throw new Error(`"${text}" is not of the form address:port`)
   return { host, port: Number(port) }
 }
+
+/** https, but for this machine; no query: paths are put behind it. */
+function parsePublicUrl(text: string): string {
+  const url = URL.parse(text)
+  const local = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '')
+  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && local)))
+    throw new Error(`"${text}" is not an https:// address`)
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    throw new Error(`"${text}" has more than a host and a path`)
+  return url.href.replace(/\/$/, '')
+}
+
+/** Without a final slash. */
+export const publicUrl = (config: Config): string => config.publicUrl ?? `http://localhost:${config.http.port}`
+
+/** Where providers send a browser back to; to be registered there exactly so. */
+export const redirectUri = (config: Config): string => `${publicUrl(config)}/oauth/callback`
 
 function readPem(file: string): string {
   const text = readFileSync(file, 'utf8')

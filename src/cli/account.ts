@@ -9,6 +9,7 @@ import { errorCode, UserError } from '../base/failure.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
 import { addLedgerCommands } from './account-ledger.ts'
 import { addTestCommand } from './account-test.ts'
+import { addSignInCommand } from './sign-in.ts'
 import { addAdoptSeenCommand } from './adopt-seen.ts'
 import { asWorker } from './as-worker.ts'
 import type { CommandContext } from './installation.ts'
@@ -75,6 +76,7 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
       }),
     )
   addLedgerCommands(account, ctx)
+  addSignInCommand(account, ctx)
   addTestCommand(account, ctx)
 }
 

@@ -2,7 +2,7 @@
 // of the token lane; the loser waits and uses the winner's token. Point of no return: the token request once sent.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
+import { DAY_MS, later, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
 import { DIRECTIONS, Failure, LeaseLost, PERSISTENCES, SCOPES, type Verdict } from '../base/failure.ts'
 import { loadAccount } from '../db/accounts.ts'
 import { enterClient } from '../db/client-breakers.ts'
@@ -12,6 +12,7 @@ import { loadGrant, type Grant } from '../db/grants.ts'
 import { claimLane, releaseLane, type Lease } from '../db/lanes.ts'
 import { CLIENT_PROBE_MS, clientTroubleOf } from '../health/client-breaker.ts'
 import { acquireToken } from '../oauth/acquire.ts'
+import { livesOnRefreshToken } from '../oauth/token.ts'
 import { isOAuth, type CredentialContext } from './context.ts'
 import { promote } from './client-secret.ts'
 import { requestOf } from './request.ts'
@@ -92,7 +93,7 @@ export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, se
   if (seenVersion !== undefined && grant.version !== seenVersion)
     return await releaseLane(ctx.db, lease, nextRefresh(ctx, account, grant.accessExpiresAt))
   const work = { lease, account, grant }
-  const gate = await enter(ctx, work)
+  const gate = nobodySignedIn(ctx, work) ?? (await enter(ctx, work))
   const failure = gate.kind === 'ask' ? await ask(ctx, work) : gate.failure
   if (gate.kind === 'wait') await settleNotAsked(ctx, work, gate)
   if (failure && seenVersion !== undefined) throw failure
@@ -101,6 +102,15 @@ export async function refreshUnderLease(ctx: CredentialContext, lease: Lease, se
 type Gate =
   | { readonly kind: 'ask' }
   | { readonly kind: 'wait'; readonly failure: Failure; readonly until: Date; readonly ofClient: boolean }
+
+/** No request is made for an account for which nobody has signed in yet: there is nothing to ask with. */
+function nobodySignedIn(ctx: CredentialContext, { account, grant }: Refreshing): Gate | undefined {
+  const { refreshToken, msalCache } = openCredential(ctx.vault, grant).current
+  if (!livesOnRefreshToken(account.auth.flow) || refreshToken !== undefined || msalCache !== undefined) return undefined
+  const verdict = { flag: 'sign_in_needed', scope: 'account', persistence: 'human' } as const
+  const failure = notAsked(verdict, 'nobody has signed in for this account')
+  return { kind: 'wait', failure, until: later(ctx.clock.now(), DAY_MS), ofClient: false }
+}
 
 /** Past the breaker of the app registration. */
 async function enter(ctx: CredentialContext, { account }: Refreshing): Promise<Gate> {

@@ -34,30 +34,53 @@ export async function acquireToken(
   o: { readonly clock: Clock; readonly signal?: AbortSignal },
 ): Promise<TokenGrant> {
   o.signal?.throwIfAborted()
-  let last: Exchange | undefined
-  const recorded: Pick<Net, 'fetch'> = {
-    async fetch(url, options) {
-      const grantType = new URLSearchParams(options.body).get('grant_type') ?? request.flow
-      const exchange: Exchange = { sentAt: o.clock.now(), grantType }
-      last = exchange
-      try {
-        exchange.reply = await net.fetch(url, { ...options, timeoutMs: REQUEST_TIMEOUT_MS })
-        return exchange.reply
-      } catch (error) {
-        exchange.fault = error
-        throw error
-      }
-    },
-  }
+  const exchange = recordExchanges(net, request, o.clock)
   try {
     checkUrl(request.tokenEndpoint)
     const isMicrosoft = providerOf(request.tokenEndpoint) === 'microsoft'
     const issued = isMicrosoft
-      ? await acquireFromMicrosoft(recorded, request)
-      : await acquireGeneric(recorded, request, o.clock.now())
-    return { ...issued, expiresAt: expiryOf(last) }
+      ? await acquireFromMicrosoft(exchange.net, request)
+      : await acquireGeneric(exchange.net, request, o.clock.now())
+    return { ...issued, expiresAt: later(exchange.sentAt(), exchange.lifetimeSeconds() * SECOND_MS) }
   } catch (error) {
-    throw asFailure(request, last, error, o.clock)
+    throw exchange.failure(error)
+  }
+}
+
+export interface Exchanges {
+  /** Through which the libraries have to speak. */
+  readonly net: Pick<Net, 'fetch'>
+  /** Of the last request. */
+  sentAt(): Date
+  lifetimeSeconds(): number
+  /** What an error of a library, or of the network, means. */
+  failure(error: unknown): Failure
+}
+
+/** Remembers what was sent and answered last, because the libraries hide it. */
+export function recordExchanges(net: Pick<Net, 'fetch'>, request: TokenRequest, clock: Clock): Exchanges {
+  let last: Exchange | undefined
+  return {
+    net: {
+      async fetch(url, options) {
+        const grantType = new URLSearchParams(options.body).get('grant_type') ?? request.flow
+        const exchange: Exchange = { sentAt: clock.now(), grantType }
+        last = exchange
+        try {
+          exchange.reply = await net.fetch(url, { ...options, timeoutMs: REQUEST_TIMEOUT_MS })
+          return exchange.reply
+        } catch (error) {
+          exchange.fault = error
+          throw error
+        }
+      },
+    },
+    sentAt: () => last?.sentAt ?? clock.now(),
+    lifetimeSeconds: () => {
+      if (!last?.reply) throw new Error('a token came without a request')
+      return readTokenReply(last.reply).expires_in
+    },
+    failure: (error) => asFailure(request, last, error, clock),
   }
 }
 
@@ -66,11 +89,6 @@ function checkUrl(tokenEndpoint: string): void {
   const protocol = URL.parse(tokenEndpoint)?.protocol
   if (protocol === undefined) throw new NetError('http', 'INVALID_URL', 'the token endpoint is not a URL')
   if (protocol !== 'https:') throw new NetError('http', 'HTTPS_REQUIRED', 'the token endpoint must begin with https')
-}
-
-function expiryOf(exchange: Exchange | undefined): Date {
-  if (!exchange?.reply) throw new Error('a token came without a request')
-  return later(exchange.sentAt, readTokenReply(exchange.reply).expires_in * SECOND_MS)
 }
 
 /**

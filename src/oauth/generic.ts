@@ -81,7 +81,7 @@ export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequ
 }
 
 /** Throws where a key cannot be read. */
-async function clientAuth(proof: ClientProof): Promise<oauth.ClientAuth> {
+export async function clientAuth(proof: ClientProof): Promise<oauth.ClientAuth> {
   if (proof.kind === 'secret') return oauth.ClientSecretPost(proof.secret)
   return proof.kind === 'certificate' ? oauth.PrivateKeyJwt(await clientKey(proof.privateKeyPem)) : oauth.None()
 }

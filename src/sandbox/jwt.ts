@@ -14,6 +14,7 @@ export interface Subject {
   readonly audience: string
   readonly permissions: readonly string[]
   readonly appOnly: boolean
+  readonly nonce?: string
   readonly issuedAt: Date
   readonly expiresAt: Date
 }
@@ -60,7 +61,12 @@ export function entraAccessToken(s: Subject): string {
 
 export function entraIdToken(s: Subject): string {
   const issuer = `https://login.microsoftonline.com/${guidOf(s.tenant)}/v2.0`
-  const user = { sub: guidOf(s.email), preferred_username: s.email, name: s.email }
+  const user = {
+    sub: guidOf(s.email),
+    preferred_username: s.email,
+    name: s.email,
+    ...(s.nonce !== undefined && { nonce: s.nonce }),
+  }
   return signJwt({ aud: s.clientId, iss: issuer, ver: '2.0', ...user, ...commonClaims(s) })
 }
 

@@ -10,10 +10,21 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { later, SECOND_MS, systemClock, type Clock } from '../base/clock.ts'
 import { Families, opaque, type Family } from './token-families.ts'
 import { refusalAnswer, type Answer, type Asked, type Kind, type SandboxRefusal } from './token-refusals.ts'
+import { claimsOf, signedClaims } from './assertions.ts'
+import { SignIns, signInPage, type SignedInAs } from './sign-ins.ts'
 import { entraAccessToken, entraClientInfo, entraIdToken, GRAPH, parseScope, scopeMistake } from './jwt.ts'
 
-const FLOWS = ['password', 'refresh_token', 'client_credentials'] as const
-export type SandboxFlow = (typeof FLOWS)[number]
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+const FLOWS = [
+  'password',
+  'refresh_token',
+  'client_credentials',
+  'authorization_code',
+  DEVICE_CODE,
+  JWT_BEARER,
+] as const
+export type SandboxFlow = 'password' | 'refresh_token' | 'client_credentials'
 
 /** One account the endpoint knows. The tenants `google` and `generic` live at the paths of these names. */
 export interface SandboxGrant {
@@ -25,6 +36,8 @@ export interface SandboxGrant {
   readonly flows: readonly SandboxFlow[]
   readonly password?: string
   readonly refreshToken?: string
+  /** Of the app's certificate, or of the service account. */
+  readonly publicKeyPem?: string
   /** What was consented to, without the resource; by default what POP3 and SMTP need. */
   readonly permissions?: readonly string[]
   readonly state?: 'ok' | SandboxRefusal
@@ -91,6 +104,7 @@ export class TokenEndpoint {
   readonly #expiresInSeconds: number
   readonly #accounts = new Map<string, SandboxGrant>()
   readonly #families: Families
+  readonly signIns: SignIns
   readonly #issued = new Map<string, TokenCheck & { readonly family: Family | undefined }>()
   readonly #faults = new Map<string, SandboxRefusal | ScriptedAnswer>()
   readonly #next: (SandboxRefusal | ScriptedAnswer)[] = []
@@ -100,6 +114,7 @@ export class TokenEndpoint {
   constructor(o: TokenEndpointOptions) {
     this.#clock = o.clock ?? systemClock
     this.#families = new Families(this.#clock)
+    this.signIns = new SignIns(this.#clock)
     this.#expiresInSeconds = o.expiresInSeconds ?? 3599
     for (const account of o.accounts) this.setAccount(account)
     this.#server = createServer({ ...o.tls }, (request, response) => {
@@ -169,8 +184,10 @@ export class TokenEndpoint {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = new URL(request.url ?? '/', this.url).pathname
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '/', this.url)
     const form = new URLSearchParams(await text(request))
+    if (path.endsWith('/authorize')) return this.#signIn(request.method ?? '', path, query, form, response)
+    if (path.endsWith('/devicecode')) return void response.end(JSON.stringify(this.signIns.beginDevice(form, this.url)))
     const tenant = path.split('/')[1] ?? ''
     const kind = kindOf(tenant)
     const asked = { kind, tenant, form, clientId: form.get('client_id') ?? '' } as const
@@ -202,6 +219,24 @@ export class TokenEndpoint {
     response.end(answer.body)
   }
 
+  /** GET shows the form, POST is what it sends. */
+  #signIn(method: string, path: string, query: URLSearchParams, form: URLSearchParams, response: ServerResponse): void {
+    const tenant = path.split('/')[1] ?? ''
+    const go = (to: string): void => void response.writeHead(302, { location: to }).end()
+    if (method !== 'POST')
+      return void response
+        .writeHead(200, { 'content-type': 'text/html' })
+        .end(signInPage(query.get('login_hint') ?? ''))
+    const account = this.#accounts.get((form.get('username') ?? '').toLowerCase())
+    if (!account || account.password !== form.get('password'))
+      return void response.writeHead(401, { 'content-type': 'text/html' }).end(signInPage(''))
+    if (account.state === 'consent_missing')
+      return go(
+        this.signIns.decline(query, 'access_denied', 'AADSTS65004: User declined to consent to access the app.'),
+      )
+    go(this.signIns.approve(kindOf(tenant), query, account.email, this.url))
+  }
+
   /** The order of Entra's checks: request, tenant, app, scope, secret, user, password, policy, consent. */
   #issue(asked: Asked): object | SandboxRefusal {
     const { kind, form, tenant } = asked
@@ -210,15 +245,53 @@ export class TokenEndpoint {
     const all = [...this.#accounts.values()]
     const inTenant = all.filter((a) => (SHARED_TENANTS.has(tenant) ? !isOther(a.tenant) : sameName(a.tenant, tenant)))
     if (inTenant.length === 0) return 'tenant_not_found'
-    const ofClient = inTenant.filter((a) => sameName(a.clientId, asked.clientId))
+    const issuer = form.has('assertion') ? claimsOf(form.get('assertion') ?? '')['iss'] : asked.clientId
+    const ofClient = inTenant.filter((a) => sameName(a.clientId, String(issuer)))
     if (ofClient.length === 0) return 'app_not_found'
     for (const { state } of ofClient) if (state === 'app_not_found' || state === 'app_disabled') return state
-    if (!flow || (kind === 'google' && flow !== 'refresh_token')) return 'grant_type_unsupported'
+    if (!flow || (kind === 'google' && flow === 'password')) return 'grant_type_unsupported'
+    if (flow === JWT_BEARER) return this.#issueForAssertion(asked, ofClient)
     const mistake = kind === 'microsoft' ? scopeMistake(form.get('scope') ?? '', flow) : undefined
-    const refusal = mistake ?? secretMistake(ofClient, form.get('client_secret'), flow)
+    const refusal = mistake ?? this.#proofMistake(asked, ofClient, flow)
     if (refusal) return refusal
+    if (flow === 'authorization_code') return this.#issueForSignIn(asked, ofClient, this.signIns.redeem(form))
+    if (flow === DEVICE_CODE) {
+      const polled = this.signIns.pollDevice(form)
+      return typeof polled === 'string' ? { error: polled } : this.#issueForSignIn(asked, ofClient, polled)
+    }
     if (flow === 'client_credentials') return this.#issueToApp(asked, ofClient)
     return flow === 'password' ? this.#issueForPassword(asked, ofClient) : this.#refresh(asked, ofClient)
+  }
+
+  /** A certificate in place of a secret (RFC 7523 section 2.2). */
+  #proofMistake({ tenant, form }: Asked, ofClient: Accounts, flow: string): SandboxRefusal | undefined {
+    const assertion = form.get('client_assertion')
+    if (assertion === null) return secretMistake(ofClient, form.get('client_secret'), flow)
+    const proven = ofClient.some(
+      ({ publicKeyPem }) => publicKeyPem && signedClaims(assertion, publicKeyPem)?.aud === this.tokenUrl(tenant),
+    )
+    return proven ? undefined : 'client_certificate_invalid'
+  }
+
+  #issueForSignIn(asked: Asked, ofClient: Accounts, as: SignedInAs | undefined): object | SandboxRefusal {
+    if (!as) return 'auth_code_invalid'
+    const account = ofClient.find((a) => sameName(a.email, as.email))
+    if (!account) return 'user_not_found'
+    if (account.state && account.state !== 'ok') return account.state
+    const form = new URLSearchParams(asked.form)
+    if (!form.has('scope')) form.set('scope', as.scope)
+    const family = this.#families.found(account, asked.kind)
+    return this.#tokens({ ...asked, form }, account, permissionsOf(account), family, as)
+  }
+
+  #issueForAssertion(asked: Asked, ofClient: Accounts): object | SandboxRefusal {
+    const assertion = asked.form.get('assertion') ?? ''
+    const [key] = ofClient.flatMap(({ publicKeyPem }) => publicKeyPem ?? [])
+    const claims = key === undefined ? undefined : signedClaims(assertion, key)
+    if (claims?.aud !== this.tokenUrl(asked.tenant)) return 'refresh_token_malformed'
+    const account = this.#accounts.get(String(claims.sub).toLowerCase())
+    if (!account) return 'user_not_found'
+    return this.#tokens(asked, account, permissionsOf(account), undefined)
   }
 
   #issueToApp(asked: Asked, ofClient: Accounts): object | SandboxRefusal {
@@ -253,7 +326,13 @@ export class TokenEndpoint {
     return answer
   }
 
-  #tokens(asked: Asked, owner: Owner, granted: readonly string[], family: Family | undefined): object | SandboxRefusal {
+  #tokens(
+    asked: Asked,
+    owner: Owner,
+    granted: readonly string[],
+    family: Family | undefined,
+    signedIn?: SignedInAs,
+  ): object | SandboxRefusal {
     const { kind, form, clientId } = asked
     const entra = kind === 'microsoft'
     const { resources, names, oidc } = parseScope(form.get('scope') ?? '')
@@ -269,14 +348,26 @@ export class TokenEndpoint {
     const scopes = audience === GRAPH ? [] : permissions
     this.#issued.set(accessToken, { email, scopes, audience, clientId, expiresAt, family })
     const common = { token_type: 'Bearer', expires_in: this.#expiresInSeconds, access_token: accessToken }
-    if (kind === 'google') return { ...common, scope: permissions.join(' ') }
-    if (kind === 'generic') return { ...common, ...(family && { refresh_token: this.#families.grow(family) }) }
+    const nonce = signedIn?.nonce
+    const idToken = entraIdToken({ ...subject, ...(nonce !== undefined && { nonce }) })
+    if (kind === 'google')
+      return {
+        ...common,
+        scope: permissions.join(' '),
+        ...(signedIn && family && { refresh_token: this.#families.grow(family), id_token: idToken }),
+      }
+    if (kind === 'generic')
+      return {
+        ...common,
+        ...(family && { refresh_token: this.#families.grow(family) }),
+        ...(signedIn && { id_token: idToken }),
+      }
     return {
       ...common,
       ext_expires_in: this.#expiresInSeconds,
       scope: permissions.map((name) => `${audience}/${name}`).join(' '),
       ...(family && oidc.has('offline_access') && { refresh_token: this.#families.grow(family) }),
-      ...(family && oidc.has('openid') && { id_token: entraIdToken(subject) }),
+      ...(family && oidc.has('openid') && { id_token: idToken }),
       ...(family && form.get('client_info') === '1' && { client_info: entraClientInfo(subject) }),
     }
   }
@@ -292,7 +383,7 @@ function permissionsOf(account: SandboxGrant): readonly string[] {
   return appOnly ? ['POP.AccessAsApp', 'SMTP.SendAsApp'] : ['POP.AccessAsUser.All', 'SMTP.Send']
 }
 
-function secretMistake(ofClient: Accounts, secret: string | null, flow: SandboxFlow): SandboxRefusal | undefined {
+function secretMistake(ofClient: Accounts, secret: string | null, flow: string): SandboxRefusal | undefined {
   const secrets = new Set(ofClient.map((account) => account.clientSecret))
   if (secret === null && secrets.has(null) && flow !== 'client_credentials') return undefined
   if (secret === null) return 'client_secret_missing'

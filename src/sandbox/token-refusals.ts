@@ -22,6 +22,9 @@ const ENTRA = {
   account_locked: "50053 invalid_grant The account is locked, you've tried to sign in too many times.",
   app_disabled: "7000112 unauthorized_client Application '{client}'(Poststelle) is disabled.",
   app_not_found: "700016 unauthorized_client Application '{client}' was not found in the directory '{tenant}'.",
+  auth_code_invalid:
+    '70008 invalid_grant The provided authorization code or refresh token has expired due to inactivity.',
+  client_certificate_invalid: '700027 invalid_client Client assertion failed signature validation.',
   client_secret_expired: "7000222 invalid_client The provided client secret keys for app '{client}' are expired.",
   client_secret_invalid: "7000215 invalid_client Invalid client secret provided for app '{client}'.",
   client_secret_missing: "7000218 invalid_client The request body must contain 'client_assertion' or 'client_secret'.",
