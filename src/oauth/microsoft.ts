@@ -49,6 +49,7 @@ function speak(
       last.sent = true
       last.reply = undefined
       const reply = (last.reply = await net.fetch(url, { method: 'POST', headers, body }))
+      if (isPending(reply)) return { status: reply.status, headers: { ...reply.headers }, body: errorOf(reply) as T }
       // MSAL sees successes only: what it makes of a refusal hides the words we classify by.
       const answer: T = JSON.parse(JSON.stringify(url.endsWith('/devicecode') ? jsonOf(reply) : readTokenReply(reply)))
       return { status: reply.status, headers: { ...reply.headers }, body: answer }
@@ -139,7 +140,7 @@ export async function redeemAtMicrosoft(
 ): Promise<Redeemed> {
   const spoken = speak(net, request)
   const token = await clientOf(spoken, request.proof).acquireTokenByCode(
-    { scopes: scopesOf(request.scope), redirectUri: request.redirectUri, code, codeVerifier: verifier, state },
+    { scopes: scopesOf(request.scope), redirectUri: request.redirectUri, code, codeVerifier: verifier, state, nonce },
     { code, nonce, state },
   )
   return redeemed(token, spoken)
@@ -221,6 +222,10 @@ function isDead(reply: FetchedReply): boolean {
   const numbers = Array.isArray(codes) ? codes : []
   return numbers.length === 0 ? error === 'invalid_grant' : numbers.some((code) => DEAD_REFRESH_TOKEN.has(Number(code)))
 }
+
+/** Nobody has entered the device code yet: no refusal, and MSAL asks again by itself (RFC 8628 section 3.5). */
+const isPending = (reply: FetchedReply): boolean =>
+  reply.status === 400 && ['authorization_pending', 'slow_down'].includes(String(errorOf(reply).error))
 
 function jsonOf({ status, body }: FetchedReply): unknown {
   if (status !== 200) throw new Error(`the endpoint answered ${status}`)

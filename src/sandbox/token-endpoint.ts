@@ -211,7 +211,8 @@ export class TokenEndpoint {
     if (isToken && script.status === undefined && script.body === undefined) {
       const result = typeof fault === 'string' ? fault : this.#issue(asked)
       const refused = typeof result === 'string'
-      answer = refused ? refusalAnswer(result, asked, seen.at) : { status: 200, body: JSON.stringify(result) }
+      const status = !refused && 'error' in result ? 400 : 200
+      answer = refused ? refusalAnswer(result, asked, seen.at) : { status, body: JSON.stringify(result) }
       for (const listener of this.#listeners) listener(seen, refused ? result : 'issued')
     }
     if (script.cut === 'after') return void request.socket.destroy()
@@ -240,7 +241,9 @@ export class TokenEndpoint {
   /** The order of Entra's checks: request, tenant, app, scope, secret, user, password, policy, consent. */
   #issue(asked: Asked): object | SandboxRefusal {
     const { kind, form, tenant } = asked
-    const flow = FLOWS.find((known) => known === form.get('grant_type'))
+    // Entra takes the short name as well, and MSAL gives that
+    const named = form.get('grant_type') === 'device_code' ? DEVICE_CODE : form.get('grant_type')
+    const flow = FLOWS.find((known) => known === named)
     if (!form.has('grant_type')) return 'grant_type_missing'
     const all = [...this.#accounts.values()]
     const inTenant = all.filter((a) => (SHARED_TENANTS.has(tenant) ? !isOther(a.tenant) : sameName(a.tenant, tenant)))
