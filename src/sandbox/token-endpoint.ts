@@ -270,8 +270,10 @@ export class TokenEndpoint {
   #proofMistake({ tenant, form }: Asked, ofClient: Accounts, flow: string): SandboxRefusal | undefined {
     const assertion = form.get('client_assertion')
     if (assertion === null) return secretMistake(ofClient, form.get('client_secret'), flow)
+    // servers take their own name, or that of the endpoint, for the audience
+    const audiences: unknown[] = [this.tokenUrl(tenant), this.url]
     const proven = ofClient.some(
-      ({ publicKeyPem }) => publicKeyPem && signedClaims(assertion, publicKeyPem)?.aud === this.tokenUrl(tenant),
+      ({ publicKeyPem: key }) => key && audiences.includes(signedClaims(assertion, key)?.['aud']),
     )
     return proven ? undefined : 'client_certificate_invalid'
   }
