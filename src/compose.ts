@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { atMost, shiftedClock, systemClock } from './base/clock.ts'
-import type { Config } from './base/config.ts'
+import { rereadKeys, type Config, type Key } from './base/config.ts'
 import { UserError } from './base/failure.ts'
 import type { Logger } from './base/logger.ts'
 import type { Installation, Role, Service } from './cli/installation.ts'
@@ -71,7 +71,9 @@ export async function openInstallation(
     const sameClock = Math.abs(aheadMs) < CLOCKS_DIFFER_MS
     if (!sameClock)
       log.warn({ seconds: Math.round(aheadMs / 1000) }, 'the clock of the database is ahead by that; it is gone by')
-    const vault = new Vault(config.keys ?? embeddedKeys(config.dataFolder, systemClock.now()))
+    const vault = new Vault(config.keys ?? embeddedKeys(config.dataFolder, systemClock.now()), () =>
+      currentKeys(config),
+    )
     if (options.migrations !== 'leave') await checkKeys(database.db, vault)
     return {
       config,
@@ -90,6 +92,12 @@ export async function openInstallation(
     await close()
     throw error
   }
+}
+
+/** A process that runs for months learns of new keys by itself, where they stand in a file. */
+function currentKeys(config: Config): readonly Key[] {
+  if (config.keys === undefined) return embeddedKeys(config.dataFolder, systemClock.now())
+  return rereadKeys() ?? config.keys
 }
 
 async function openEmbedded(

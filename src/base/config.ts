@@ -120,6 +120,12 @@ function checkUrl(text: string, protocols: readonly string[]): void {
   if (!url || !protocols.includes(url.protocol)) throw new Error(`is not a ${protocols.at(-1)}//... URL`)
 }
 
+/** The key ring as it is set now; undefined where it is not set. Throws where it cannot be read. */
+export function rereadKeys(env: Environment = process.env): Key[] | undefined {
+  const text = readSetting(env, 'POSTSTELLE_KEYS')
+  return text === undefined ? undefined : parseKeys(text)
+}
+
 /** `id:base64[,id:base64...]`; ids are 1 to 32 letters, digits, `-`, `_`. */
 export function parseKeys(text: string): Key[] {
   const keys = text.split(',').map((part, i) => {

@@ -1,7 +1,7 @@
 // What opens a mailbox, as sealed text. Stored by compare-and-swap on `version`; never deleted by ourselves.
 
 import { sql, type Selectable } from 'kysely'
-import type { Db, DbOrTx, Tx } from './database.ts'
+import type { DbOrTx, Tx } from './database.ts'
 import type { OAuthFlow, StoredRefusal } from './schema-credentials.ts'
 import type { Tables } from './schema.ts'
 
@@ -101,12 +101,4 @@ export async function storeRefusal(tx: Tx, accountId: number, refusal: StoredRef
         else new.refusal end
     from new where g.account_id = ${accountId} returning g.refusal`.execute(tx)
   return rows[0]?.refusal ?? refusal
-}
-
-/** One sealed credential for every key in use. */
-export async function sampleSealedByKey(db: Db): Promise<Pick<Grant, 'accountId' | 'credentialSealed'>[]> {
-  const { rows } = await sql<{ account_id: number; credential_sealed: string }>`
-    select distinct on (split_part(credential_sealed, '.', 2)) account_id, credential_sealed
-    from poststelle.grants order by split_part(credential_sealed, '.', 2), account_id`.execute(db)
-  return rows.map((row) => ({ accountId: row.account_id, credentialSealed: row.credential_sealed }))
 }

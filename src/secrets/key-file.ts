@@ -1,7 +1,7 @@
 // Keys: how one is made, and the ring that the embedded mode keeps in its data folder.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseKeys, type Key } from '../base/config.ts'
 import { errorCode, errorText, UserError } from '../base/failure.ts'
@@ -37,5 +37,22 @@ function makeRing(folder: string, file: string, now: Date): void {
   } catch (error) {
     if (errorCode(error) !== 'EEXIST')
       throw new UserError(`${file} cannot be written: ${errorText(error)}`, { cause: error })
+  }
+}
+
+/** Puts a new key in front of the ring: it seals from now on. The ring changes under its name whole or not at all. */
+export function addKey(folder: string, now: Date): Key {
+  const file = path.join(folder, 'keys')
+  const draft = `${file}.${randomBytes(6).toString('hex')}`
+  try {
+    const key = generateKey(now)
+    writeFileSync(draft, `${key},${readFileSync(file, 'utf8').trim()}\n`, { mode: 0o600, flag: 'wx', flush: true })
+    renameSync(draft, file)
+    const [added] = parseKeys(key)
+    if (!added) throw new Error('a key was not made')
+    return added
+  } catch (error) {
+    rmSync(draft, { force: true })
+    throw new UserError(`${file} cannot be written: ${errorText(error)}`, { cause: error })
   }
 }

@@ -15,18 +15,35 @@ export interface Place {
   readonly column: string
 }
 
+/** A sealed value that this installation cannot open. */
+export class SecretUnreadable extends UserError {}
+
 const placeText = (at: Place): string => `${at.table}:${at.id}:${at.column}`
 
 export class Vault {
-  readonly #keys: ReadonlyMap<string, Buffer>
-  readonly #primary: Key
+  #keys: ReadonlyMap<string, Buffer>
+  #primary: Key
+  readonly #reread: () => readonly Key[]
 
-  /** The first key seals; the others only open what older keys sealed. */
-  constructor(keys: readonly Key[]) {
+  /**
+   * The first key seals; the others only open what older keys sealed. `reread` gives the ring as it is now: it is asked when a key is
+   * met that the ring does not have, because another process may have begun to seal with a new one.
+   */
+  constructor(keys: readonly Key[], reread: () => readonly Key[] = () => keys) {
     const [primary] = keys
     if (!primary) throw new UserError('the key ring is empty')
     this.#primary = primary
     this.#keys = new Map(keys.map((key) => [key.id, key.bytes]))
+    this.#reread = reread
+  }
+
+  get primaryKeyId(): string {
+    return this.#primary.id
+  }
+
+  /** Of the ring, the sealing one first. */
+  get keyIds(): readonly string[] {
+    return [...this.#keys.keys()]
   }
 
   /** Returns `v1.<key id>.<base64url of nonce, tag, ciphertext>`. */
@@ -38,13 +55,13 @@ export class Vault {
     return `v1.${this.#primary.id}.${Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')}`
   }
 
-  /** Throws UserError when the key is not in the ring, is another one, or the value was moved or changed. */
+  /** Throws SecretUnreadable when the key is not in the ring, is another one, or the value was moved or changed. */
   open(sealed: string, at: Place): string {
     const [version, keyId = '', base64 = ''] = sealed.split('.')
-    const key = this.#keys.get(keyId)
-    if (version !== 'v1') throw new UserError(`the secret in ${placeText(at)} has an unknown form`)
+    const key = this.#keys.get(keyId) ?? this.#rereadKey(keyId)
+    if (version !== 'v1') throw new SecretUnreadable(`the secret in ${placeText(at)} has an unknown form`)
     if (!key) {
-      throw new UserError(
+      throw new SecretUnreadable(
         `the secret in ${placeText(at)} was sealed with key "${keyId}", which POSTSTELLE_KEYS does not have`,
       )
     }
@@ -57,12 +74,22 @@ export class Vault {
       decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
       return decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
     } catch (error) {
-      throw new UserError(
+      throw new SecretUnreadable(
         `the secret in ${placeText(at)} does not open with key "${keyId}": wrong key, or the value was moved`,
         {
           cause: error,
         },
       )
     }
+  }
+
+  #rereadKey(keyId: string): Buffer | undefined {
+    const ring = this.#reread()
+    const [primary] = ring
+    const found = ring.find((key) => key.id === keyId)
+    if (!primary || !found) return undefined
+    this.#primary = primary
+    this.#keys = new Map(ring.map((key) => [key.id, key.bytes]))
+    return found.bytes
   }
 }

@@ -1,13 +1,16 @@
 // Runs the jobs of one kind: claim the lane, work under a deadline, and whatever happens leave the lane in a state that heals.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { errorText, Failure, isStopping, LeaseLost, UserError } from '../base/failure.ts'
+import { DIRECTIONS, errorText, Failure, isStopping, LeaseLost, UserError } from '../base/failure.ts'
 import { later, SECOND_MS } from '../base/clock.ts'
 import { claimLane, forgetDispatch, holdLease, releaseLane, type Lease } from '../db/lanes.ts'
+import type { Tx } from '../db/database.ts'
+import { flagEntryOf } from '../failures/catalogue.ts'
 import { maskSecrets } from '../failures/mask.ts'
 import { recordFailure } from '../health/record.ts'
 import type { LaneContext, LaneJobKind } from '../jobs/lane-jobs.ts'
 import type { LaneWorker, QueueFactory } from '../jobs/queues.ts'
+import { SecretUnreadable } from '../secrets/vault.ts'
 
 /** After a fault of our own (the database, a bug) the lane rests that long. */
 const OWN_FAULT_REST_MS = 30 * SECOND_MS
@@ -101,6 +104,8 @@ async function settleOwnFault(ctx: LaneContext, lease: Lease, error: unknown, st
   const rest = later(now, OWN_FAULT_REST_MS)
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
+    if (!stopping && error instanceof SecretUnreadable)
+      return await releaseLane(tx, lease, await recordUnreadable(tx, lease, error, now))
     if (stopping || lane === 'token' || lane === 'parse') return await releaseLane(tx, lease, rest)
     const flag = error instanceof UserError ? 'unclassified' : 'storage_failure'
     const failure = new Failure(
@@ -114,4 +119,24 @@ async function settleOwnFault(ctx: LaneContext, lease: Lease, error: unknown, st
     const parkedUntil = await recordFailure(tx, accountId, lane, failure, { atLogin: false, now })
     await releaseLane(tx, lease, parkedUntil ?? rest)
   })
+}
+
+/** Somebody has to give the key back, or the credential again: until then the account is not tried at full pace. */
+async function recordUnreadable(
+  tx: Tx,
+  { accountId, lane }: Lease,
+  error: SecretUnreadable,
+  now: Date,
+): Promise<Date | null> {
+  const { flag, scope, persistence } = flagEntryOf('key_unavailable')
+  let parkedUntil: Date | null = null
+  for (const direction of DIRECTIONS) {
+    if (lane !== 'token' && lane !== direction) continue
+    const failure = new Failure(
+      { flag, scope, persistence, blocks: [direction] },
+      { stage: direction === 'send' ? 'smtp' : 'pop3', step: 'own', evidence: error.message },
+    )
+    parkedUntil = await recordFailure(tx, accountId, direction, failure, { atLogin: false, now })
+  }
+  return parkedUntil
 }
