@@ -1919,6 +1919,12 @@ CREATE TABLE poststelle.parse_queue (
     attempts integer DEFAULT 0 NOT NULL,
     raised_limits boolean DEFAULT false NOT NULL
 );
+CREATE TABLE poststelle.runway_warnings (
+    subject text NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    threshold_days integer NOT NULL,
+    warned_at timestamp with time zone DEFAULT now() NOT NULL
+);
 ALTER TABLE poststelle.send_budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.send_budgets_id_seq
     START WITH 1
@@ -2064,6 +2070,8 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.runway_warnings
+    ADD CONSTRAINT runway_warnings_pkey PRIMARY KEY (subject, ends_at, threshold_days);
 ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_account_id_key UNIQUE (account_id);
 ALTER TABLE ONLY poststelle.send_budgets

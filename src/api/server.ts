@@ -6,6 +6,8 @@ import { atMost, type Clock } from '../base/clock.ts'
 import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Db } from '../db/database.ts'
+import { readRunway } from '../db/runway.ts'
+import { runwayOf, runwaySection } from '../health/runway.ts'
 import type { Net } from '../net/net.ts'
 import type { Vault } from '../secrets/vault.ts'
 import { requireMigrated } from '../db/migrate.ts'
@@ -16,6 +18,7 @@ import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
 import { Access, loadPassword } from './access.ts'
 import { addClassify } from './classify.ts'
 import { chooseLanguage } from './language.ts'
+import { addCalendar, addMetrics } from './metrics.ts'
 import { addQueueBoard } from './queue-board.ts'
 import { addSignIn } from './sign-in.ts'
 import { PAGE_POLICY, STATUS_CSS, statusPage } from './status-page.ts'
@@ -61,6 +64,8 @@ export async function startApi(o: ApiOptions): Promise<Api> {
   addStatusPage(app, o, access, file)
   addClassify(app, access)
   addSignIn(app, o)
+  addMetrics(app, access, o)
+  addCalendar(app, access, o)
   await addQueueBoard(app, queues, access)
   const { host, port } = o.config.http
   try {
@@ -104,7 +109,9 @@ function addStatusPage(app: FastifyInstance, o: ApiOptions, access: Access, queu
     const language = chooseLanguage(request.query.lang, request.headers['accept-language'])
     const now = o.clock.now()
     const page = statusPage({
-      overview: overviewOf(await readStatus(o.db, yesterdayEvening(now)), language, now),
+      overview: overviewOf(await readStatus(o.db, yesterdayEvening(now)), language, now, [
+        runwaySection(runwayOf(await readRunway(o.db), now), language),
+      ]),
       language,
       now,
       version: o.version,

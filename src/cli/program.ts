@@ -14,6 +14,7 @@ import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
 import { addOutboxCommands } from './outbox.ts'
 import { printableText } from './printable.ts'
+import { addRunwayCommand } from './runway.ts'
 import { addSendCommand } from './send.ts'
 import { addStartCommand } from './start.ts'
 import { addStatusCommand } from './status.ts'
@@ -37,6 +38,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addOutboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
+  addRunwayCommand(program, ctx)
   addIncidentCommands(program, ctx)
   addClassifyCommand(program, ctx)
   addClientCommands(program, ctx)

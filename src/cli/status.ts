@@ -3,9 +3,11 @@
 
 import type { Command } from 'commander'
 import { readStatus, type AccountStatus, type LampStatus, type StatusReading } from '../db/status.ts'
+import { readRunway } from '../db/runway.ts'
 import { explain } from '../failures/catalogue.ts'
 import { overviewOf, type AttentionItem, type Overview } from '../health/overview.ts'
 import { counted, yesterdayEvening } from '../health/phrases.ts'
+import { runwayOf, runwaySection } from '../health/runway.ts'
 import { stateText, worstFirst, type Language } from '../health/verdict.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
@@ -33,7 +35,8 @@ export function addStatusCommand(program: Command, ctx: CommandContext): void {
       const language = chosenLanguage(options)
       const now = clock.now()
       const reading = await readStatus(db, yesterdayEvening(now))
-      const overview = overviewOf(reading, language, now)
+      const ends = runwayOf(await readRunway(db), now)
+      const overview = overviewOf(reading, language, now, [runwaySection(ends, language)])
       answer(ctx, options, fullStatusJson(reading, overview, language), () =>
         statusText(reading, overview, { language, now, width: ctx.terminal.columns, all: options.all ?? false }),
       )

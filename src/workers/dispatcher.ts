@@ -15,6 +15,7 @@ import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { logNotices, reconcileIncidents } from '../health/reconcile-incidents.ts'
+import { warnRunway } from '../health/warn-runway.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
 
@@ -132,6 +133,7 @@ export class Dispatcher {
     if (now >= this.#sweepAt) {
       this.#sweepAt = now + SWEEP_MS
       await sweepSpools(db)
+      await warnRunway(db, log, new Date())
       await sweepBlobs(db)
     }
     await dispatchDue(db, queues, rung)

@@ -124,7 +124,7 @@ row(
         .find(Boolean) ?? ''
     const smtp = await startScriptedSmtp({
       answer: (line) =>
-        /^AUTH/.test(line) || line === '(sasl)'
+        line.startsWith('AUTH') || line === '(sasl)'
           ? `535 5.7.8 you said ${line} ${smtp.seen.commands.at(-1) ?? ''}`
           : undefined,
     })
