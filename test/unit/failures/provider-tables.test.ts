@@ -153,7 +153,8 @@ const REPLIES: readonly (readonly [Provider, Stage, string, string])[] = [
 test.each(REPLIES)('%s %s %j is %s', (provider, stage, reply, flag) => {
   expect(classify({ provider, stage, reply }).flag).toBe(flag)
   // as other programs show it
-  if (stage !== 'token') expect(classify({ provider, stage, reply: `Invalid login: ${reply}` }).flag).toBe(flag)
+  const wrapped = stage === 'token' ? reply : `Invalid login: ${reply}`
+  expect(classify({ provider, stage, reply: wrapped }).flag).toBe(flag)
 })
 
 test('where a pasted reply comes from is told by its words', () => {
