@@ -3,6 +3,7 @@
 import { sql } from 'kysely'
 import { expect } from 'vitest'
 import { HOUR_MS, later, MINUTE_MS } from '../../../src/base/clock.ts'
+import { reconcileIncidents } from '../../../src/health/reconcile-incidents.ts'
 import { submitMessage } from '../../../src/db/submissions.ts'
 import { row, sized } from '../../support/figures.ts'
 import { outgoingMessage } from '../../support/mail-world.ts'
@@ -46,6 +47,13 @@ row(
       const raised = await flags()
       expect(new Set(raised.map(({ flag }) => flag))).toEqual(new Set(['client_secret_expired']))
       expect(new Set(raised.map(({ account_id: account }) => account)).size).toBe(emails.length)
+      // one cause, told once
+      await reconcileIncidents(house.db)
+      await reconcileIncidents(house.db)
+      const { rows: incidents } = await sql`
+        select i.flag, i.accounts_now as accounts, (select count(*)::int from poststelle.incident_events e where e.incident_id = i.id) as events
+        from poststelle.incidents i where closed_at is null`.execute(house.db)
+      expect(incidents).toEqual([{ flag: 'client_secret_expired', accounts: emails.length, events: 1 }])
       for (const email of emails) await submitOne(life, email)
 
       // a secret that is wrong again costs no more
@@ -68,7 +76,7 @@ row(
       const seconds = ((performance.now() - begun) / 1000).toFixed(1)
       expect(await flags()).toEqual([])
       expect(life.smtp.seen.taken).toHaveLength(emails.length)
-      return `${emails.length} accounts: ${asked.length} token requests in 2 h, at most ${mostWithin(asked, QUARTER_MS)} in 15 min; first mail ${(firstSentMs / 1000).toFixed(1)} s after the new secret, all after ${seconds} s, lost 0`
+      return `${emails.length} accounts: ${asked.length} token requests in 2 h, at most ${mostWithin(asked, QUARTER_MS)} in 15 min; incidents 1, notices 1; first mail ${(firstSentMs / 1000).toFixed(1)} s after the new secret, all after ${seconds} s, lost 0`
     })
   },
 )
