@@ -476,7 +476,7 @@ CREATE TABLE poststelle.message_contents (
     notes text[] DEFAULT '{}'::text[] NOT NULL,
     search tsvector,
     CONSTRAINT message_contents_check CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
-    CONSTRAINT message_contents_kind_check CHECK ((kind = ANY (ARRAY['mail'::text, 'auto_reply'::text, 'delivery_report'::text, 'disposition_report'::text]))),
+    CONSTRAINT message_contents_kind_check CHECK ((kind = ANY (ARRAY['mail'::text, 'auto_reply'::text, 'delivery_report'::text, 'disposition_report'::text, 'round_trip'::text]))),
     CONSTRAINT message_contents_state_check CHECK ((state = ANY (ARRAY['parsed'::text, 'quarantined'::text])))
 );
 CREATE TABLE poststelle.messages (
@@ -530,7 +530,7 @@ CREATE FUNCTION poststelle.inbox_since(cursor bigint, max_rows integer DEFAULT 1
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select i.* from poststelle.inbox i where i.position > coalesce(inbox_since.cursor, 0)
+  select i.* from poststelle.inbox i where i.position > coalesce(inbox_since.cursor, 0) and i.kind <> 'round_trip'
   order by i.position limit greatest(0, least(coalesce(inbox_since.max_rows, 100), 10000))
 $$;
 CREATE FUNCTION poststelle.is_plain_address(address text) RETURNS boolean
@@ -1302,11 +1302,15 @@ CREATE TABLE poststelle.maildrops (
     guard text,
     guard_since timestamp with time zone,
     guard_figures jsonb,
+    freshness_minutes integer,
+    canary_minutes integer,
+    CONSTRAINT maildrops_canary_minutes_check CHECK (((canary_minutes >= 60) AND (canary_minutes <= 10080))),
     CONSTRAINT maildrops_check CHECK (((first_sync = 'last_days'::text) = (first_sync_days IS NOT NULL))),
     CONSTRAINT maildrops_check1 CHECK (((guard IS NULL) = (guard_since IS NULL))),
     CONSTRAINT maildrops_delete_after_days_check CHECK ((delete_after_days >= 0)),
     CONSTRAINT maildrops_first_sync_check CHECK ((first_sync = ANY (ARRAY['all'::text, 'from_now'::text, 'last_days'::text]))),
     CONSTRAINT maildrops_first_sync_days_check CHECK (((first_sync_days >= 1) AND (first_sync_days <= 36500))),
+    CONSTRAINT maildrops_freshness_minutes_check CHECK (((freshness_minutes >= 10) AND (freshness_minutes <= 527040))),
     CONSTRAINT maildrops_guard_check CHECK ((guard = ANY (ARRAY['paused'::text, 'adopt'::text, 'reimport'::text]))),
     CONSTRAINT maildrops_max_message_bytes_check CHECK (((max_message_bytes >= 65536) AND (max_message_bytes <= 1073741824))),
     CONSTRAINT maildrops_max_session_bytes_check CHECK (((max_session_bytes >= 1048576) AND (max_session_bytes <= '107374182400'::bigint))),
@@ -1919,6 +1923,23 @@ CREATE TABLE poststelle.parse_queue (
     attempts integer DEFAULT 0 NOT NULL,
     raised_limits boolean DEFAULT false NOT NULL
 );
+CREATE TABLE poststelle.round_trips (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    outbound_id bigint NOT NULL,
+    subject text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    inbound_id bigint,
+    arrived_at timestamp with time zone
+);
+ALTER TABLE poststelle.round_trips ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.round_trips_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.runway_warnings (
     subject text NOT NULL,
     ends_at timestamp with time zone NOT NULL,
@@ -2070,6 +2091,10 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.round_trips
+    ADD CONSTRAINT round_trips_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.round_trips
+    ADD CONSTRAINT round_trips_subject_key UNIQUE (subject);
 ALTER TABLE ONLY poststelle.runway_warnings
     ADD CONSTRAINT runway_warnings_pkey PRIMARY KEY (subject, ends_at, threshold_days);
 ALTER TABLE ONLY poststelle.send_budgets
@@ -2132,6 +2157,9 @@ CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
 CREATE INDEX outbound_messages_uncertain ON poststelle.outbound_messages USING btree (internet_message_id) WHERE (state = 'uncertain'::text);
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
+CREATE INDEX round_trips_account ON poststelle.round_trips USING btree (account_id, started_at);
+CREATE INDEX round_trips_inbound ON poststelle.round_trips USING btree (inbound_id);
+CREATE INDEX round_trips_outbound ON poststelle.round_trips USING btree (outbound_id);
 CREATE INDEX sign_ins_by_account ON poststelle.sign_ins USING btree (account_id, created_at);
 CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
 CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();
@@ -2195,6 +2223,12 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_message_id_fkey FOREIGN KEY (message_id) REFERENCES poststelle.messages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.round_trips
+    ADD CONSTRAINT round_trips_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.round_trips
+    ADD CONSTRAINT round_trips_inbound_id_fkey FOREIGN KEY (inbound_id) REFERENCES poststelle.messages(id) ON DELETE SET NULL;
+ALTER TABLE ONLY poststelle.round_trips
+    ADD CONSTRAINT round_trips_outbound_id_fkey FOREIGN KEY (outbound_id) REFERENCES poststelle.outbound_messages(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.send_budgets

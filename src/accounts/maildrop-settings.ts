@@ -21,6 +21,12 @@ export const maildropFields = {
   max_session_messages: whole(1, 'is less than 1', 100_000, 'is more than 100000').optional(),
   max_session_bytes: whole(MIB, 'is less than 1 MiB', 100 * 1024 * MIB, 'is more than 100 GiB').optional(),
   max_message_bytes: whole(64 * 1024, 'is less than 64 KiB', 1024 * MIB, 'is more than 1 GiB').optional(),
+  freshness_minutes: whole(10, 'is less than 10', 366 * 1440, 'is more than a year')
+    .nullable()
+    .optional(),
+  canary_minutes: whole(60, 'is less than 60', 7 * 1440, 'is more than a week')
+    .nullable()
+    .optional(),
 }
 
 type MaildropInput = z.infer<z.ZodObject<typeof maildropFields>>
@@ -51,4 +57,6 @@ export const maildropPolicy = (input: MaildropInput): MaildropPolicy => ({
   maxSessionMessages: input.max_session_messages ?? 5_000,
   maxSessionBytes: input.max_session_bytes ?? 500 * MIB,
   maxMessageBytes: input.max_message_bytes ?? 150 * MIB,
+  freshnessMinutes: input.freshness_minutes ?? null,
+  canaryMinutes: input.canary_minutes ?? null,
 })

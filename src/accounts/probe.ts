@@ -16,6 +16,7 @@ import { recordHostFailure, recordHostSuccess } from '../health/host-breaker.ts'
 import { recordFailure, recordOk } from '../health/record.ts'
 import type { Login } from '../net/net.ts'
 import { probeMail } from './probe-mail.ts'
+import { probeRoundTrip } from './probe-round-trip.ts'
 import { probeServer, type Opened } from './probe-server.ts'
 import {
   corrected,
@@ -35,6 +36,8 @@ const DEADLINE_MS = 3 * MINUTE_MS
 export interface ProbeOptions {
   /** Also read the head of the newest message. */
   readonly readOne?: boolean
+  /** Also send a message from the account to itself, where nothing else failed. */
+  readonly roundTrip?: boolean
 }
 
 /**
@@ -54,10 +57,23 @@ export async function* probeAccount(
       steps.push(step)
       yield step
     }
+    if (options.roundTrip) {
+      const step = await roundTrip(ctx, stored, steps)
+      steps.push(step)
+      yield step
+    }
   } finally {
     if (steps.length > 0)
       await saveTest(ctx.db, stored.id, { outcome: outcomeOf(steps), steps, tried, at: ctx.clock.now() })
   }
+}
+
+async function roundTrip(ctx: CredentialContext, account: Account, before: readonly StepReport[]): Promise<StepReport> {
+  // a login that was left out because the service is logged in right now stands in nobody's way
+  const broken = before.find(({ state, nextTryAt }) => state === 'failed' || nextTryAt !== null)
+  if (broken) return report('round_trip', null, 'skipped', { evidence: `${SKIPPED_AFTER} ${broken.name}` })
+  if (account.pop3 && account.smtp) return await probeRoundTrip(ctx, account)
+  return report('round_trip', null, 'skipped', { evidence: 'it takes both POP3 and SMTP' })
 }
 
 async function* steps_(

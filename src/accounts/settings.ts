@@ -71,6 +71,10 @@ const accountSchema = (checkHost: HostCheck) =>
       'is not an object',
     )
     .refine(({ pop3, smtp }) => (pop3 ?? smtp ?? null) !== null, together('pop3', 'neither pop3 nor smtp is given'))
+    .refine(
+      ({ canary_minutes: canary, pop3, smtp }) => !canary || (pop3 && smtp),
+      together('canary_minutes', 'needs both pop3 and smtp: mail goes from the account to itself'),
+    )
     .superRefine((input, ctx) => {
       for (const [field, message] of maildropProblems(input)) ctx.addIssue({ code: 'custom', path: [field], message })
     })

@@ -51,6 +51,8 @@ const GERMAN: Readonly<Record<string, string>> = {
   'nothing to correct': 'nichts richtigzustellen',
   'logins were refused before': 'Anmeldungen wurden zuvor abgelehnt',
   'the service is logged in right now': 'der Dienst ist gerade angemeldet',
+  'the service does not run': 'der Dienst läuft nicht',
+  'it takes both POP3 and SMTP': 'dazu braucht es POP3 und SMTP',
 }
 
 function evidenceText({ state, evidence }: StepReport, language: Language): string {

@@ -15,6 +15,7 @@ import type { Language } from '../health/phrases.ts'
 
 interface Options extends JsonOption, LanguageOption {
   readonly readOne?: boolean
+  readonly roundTrip?: boolean
   readonly history?: boolean
   readonly report?: boolean
 }
@@ -26,6 +27,10 @@ export function addTestCommand(account: Command, ctx: CommandContext): void {
       .argument('<account>', 'id or e-mail address')
       .description('test the connection step by step; one login in each direction at most')
       .option('--read-one', 'also read the head of the newest message')
+      .option(
+        '--round-trip',
+        'also send a message from the account to itself and see it arrive; the service has to run',
+      )
       .option('--history', 'list the tests of this account instead')
       .option('--report', 'print a report to forward, without personal names, instead of the steps')
       .option(...JSON_FLAG),
@@ -52,7 +57,10 @@ async function test(
   const { probeAccount } = await import('../accounts/probe.ts')
   const steps: StepReport[] = []
   await asWorker(installation, async (workerId) => {
-    const run = probeAccount({ ...installation, workerId }, found, { readOne: options.readOne ?? false })
+    const run = probeAccount({ ...installation, workerId }, found, {
+      readOne: options.readOne ?? false,
+      roundTrip: options.roundTrip ?? false,
+    })
     for await (const step of run) {
       steps.push(step)
       if (options.json) ctx.terminal.out(`${printableJson(jsonOf(step))}\n`)

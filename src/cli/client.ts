@@ -18,6 +18,7 @@ import {
 import type { ClientProof } from '../oauth/token.ts'
 import type { Vault } from '../secrets/vault.ts'
 import { asWorker } from './as-worker.ts'
+import { addPowershellCommand } from './client-powershell.ts'
 import { clientRow, clientText, HEAD, promotedText, refusedText, unprovenText, waitingText } from './client-words.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
@@ -61,6 +62,7 @@ export function addClientCommands(program: Command, ctx: CommandContext): void {
   )
   addSetSecret(client, ctx)
   addSmallChanges(client, ctx)
+  addPowershellCommand(client, ctx)
 }
 
 interface SecretOptions extends Options {

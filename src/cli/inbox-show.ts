@@ -167,6 +167,7 @@ const KIND = {
   auto_reply: 'automatic reply',
   delivery_report: 'delivery report',
   disposition_report: 'report of reading',
+  round_trip: 'round trip, sent by ourselves',
 }
 
 function detailText(message: MessageDetail, width: number): string {

@@ -50,6 +50,7 @@ export async function settleIssued(
     credentialSealed: sealCredential(ctx.vault, account.id, credential),
     accessTokenSealed: sealAccessToken(ctx.vault, account.id, token.accessToken),
     accessExpiresAt: token.expiresAt,
+    refreshExpiresAt: token.refreshExpiresAt,
     refreshedAt: ctx.clock.now(),
   }
   // kept even where the lease was lost meanwhile: the server may have forgotten the old credential

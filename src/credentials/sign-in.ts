@@ -185,7 +185,7 @@ function expectedIn({ auth, email, pop3, smtp }: OAuthAccount): string[] {
 async function keep(
   ctx: Context,
   account: OAuthAccount,
-  { accessToken, credential, expiresAt, idClaims }: SignedIn,
+  { accessToken, credential, expiresAt, refreshExpiresAt, idClaims }: SignedIn,
   grantedBy: 'authorization_code' | 'device_code',
 ): Promise<FinishedSignIn> {
   const names = namesIn(idClaims)
@@ -220,6 +220,7 @@ async function keep(
         credentialSealed: sealed,
         accessTokenSealed: sealAccessToken(ctx.vault, account.id, accessToken),
         accessExpiresAt: expiresAt,
+        refreshExpiresAt,
         refreshedAt: now,
       })
     await recordTokenOk(tx, account.id, now)

@@ -68,7 +68,14 @@ export async function replaceCredential(
 export async function storeToken(
   tx: Tx,
   grant: Pick<Grant, 'accountId' | 'version'>,
-  token: { credentialSealed: string; accessTokenSealed: string; accessExpiresAt: Date; refreshedAt: Date },
+  token: {
+    credentialSealed: string
+    accessTokenSealed: string
+    accessExpiresAt: Date
+    /** Undefined: the server has not said, what it said before stays. */
+    refreshExpiresAt?: Date | undefined
+    refreshedAt: Date
+  },
 ): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('grants')
@@ -76,6 +83,7 @@ export async function storeToken(
       credential_sealed: token.credentialSealed,
       access_token_sealed: token.accessTokenSealed,
       access_expires_at: token.accessExpiresAt,
+      ...(token.refreshExpiresAt && { refresh_expires_at: token.refreshExpiresAt }),
       refreshed_at: token.refreshedAt,
       version: sql<number>`version + 1`,
       refusal: null,

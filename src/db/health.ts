@@ -73,6 +73,9 @@ export async function raiseFlag(tx: Tx, accountId: number, direction: Direction,
 /** Stage of flags that are notes, on the ledger or on mail that waits: nothing is blocked by them, and no session clears them by going well. */
 export const NOTE_STAGE = 'ledger'
 
+/** Stage of the note that nothing arrives although all is well: it is opened and cleared beside the sessions. */
+export const SILENCE_STAGE = 'silence'
+
 /** Clears the open flags of a lane: those of one stage, all but those of some stages, or all but one. Returns the names. */
 export async function clearFlags(
   tx: Tx,
@@ -100,7 +103,7 @@ export async function openFlagCount(db: DbOrTx, accountId: number, direction: Di
     .where('account_id', '=', accountId)
     .where('direction', '=', direction)
     .where('cleared_at', 'is', null)
-    .where('stage', '<>', NOTE_STAGE)
+    .where('stage', 'not in', [NOTE_STAGE, SILENCE_STAGE])
     .executeTakeFirstOrThrow()
   return row.n
 }

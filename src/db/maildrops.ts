@@ -19,6 +19,10 @@ export interface MaildropPolicy {
   readonly maxSessionMessages: number
   readonly maxSessionBytes: number
   readonly maxMessageBytes: number
+  /** Without mail for longer than this the mailbox is said to be silent; null: as its habits tell. */
+  readonly freshnessMinutes: number | null
+  /** Set: mail goes from the account to itself this often. */
+  readonly canaryMinutes: number | null
 }
 
 export interface Maildrop {
@@ -94,6 +98,8 @@ export function toMaildrop(row: MaildropRow): Maildrop {
       maxSessionMessages: row.max_session_messages,
       maxSessionBytes: row.max_session_bytes,
       maxMessageBytes: row.max_message_bytes,
+      freshnessMinutes: row.freshness_minutes,
+      canaryMinutes: row.canary_minutes,
     },
     currentIntervalSeconds: row.current_interval_seconds,
     loginDelaySeconds: row.login_delay_seconds,
@@ -129,6 +135,8 @@ export async function saveMaildropPolicy(tx: Tx, accountId: number, policy: Mail
     max_session_messages: policy.maxSessionMessages,
     max_session_bytes: policy.maxSessionBytes,
     max_message_bytes: policy.maxMessageBytes,
+    freshness_minutes: policy.freshnessMinutes,
+    canary_minutes: policy.canaryMinutes,
   }
   await tx
     .insertInto('maildrops')
@@ -187,7 +195,7 @@ export async function settleQuietPoll(
       where l.account_id = ${lease.accountId} and l.lane = ${lease.lane} and l.lease_token = ${lease.token} and l.lease_until > now()
         and l.parked_until is null and h.account_id = l.account_id and h.direction = 'receive' and h.state = 'ok' and h.failures = 0
         and h.probes = 0 and not exists (select from poststelle.health_flags f where f.account_id = l.account_id
-          and f.direction = 'receive' and f.cleared_at is null and f.stage <> 'ledger')
+          and f.direction = 'receive' and f.cleared_at is null and f.stage not in ('ledger', 'silence'))
       returning l.account_id
     ), maildrop as (
       update poststelle.maildrops d set last_poll_at = now(), current_interval_seconds = ${poll.currentSeconds}

@@ -9,6 +9,7 @@ import { copyRows } from './copy.ts'
 import type { Database, Db } from './database.ts'
 import { copyUnderLease, makeDue, type Lease } from './lanes.ts'
 import { saveReports, type NewReport } from './delivery-reports.ts'
+import { arrivingRoundTrips, endRoundTrips } from './round-trips.ts'
 import type { MessageKind } from './schema.ts'
 import { searchVectors } from './search.ts'
 import { threadIds } from './threads.ts'
@@ -179,11 +180,17 @@ async function saveContents(
   vectors: ReadonlyMap<number, string>,
   threads: ReadonlyMap<number, string>,
 ): Promise<void> {
+  const arrived = await arrivingRoundTrips(
+    client,
+    accountId,
+    batch.map(({ id }) => id),
+  )
+  await endRoundTrips(client, arrived)
   const rows = batch.map((m) => ({
     message_id: m.id,
     state: m.reason === null ? 'parsed' : 'quarantined',
     reason: m.reason,
-    kind: m.kind,
+    kind: arrived.has(m.id) ? 'round_trip' : m.kind,
     thread_id: threads.get(m.id),
     in_reply_to: m.inReplyTo,
     reference_ids: m.referenceIds,
@@ -204,7 +211,7 @@ async function saveContents(
     [JSON.stringify(rows), accountId],
   )
   await client.query(`select pg_notify('poststelle_inbox', id::text) from unnest($1::bigint[]) id`, [
-    batch.map(({ id }) => id),
+    batch.map(({ id }) => id).filter((id) => !arrived.has(id)),
   ])
 }
 

@@ -1,4 +1,4 @@
-// Row types of connection tests.
+// Row types of connection tests and round trips.
 
 import type { ColumnType, Generated } from 'kysely'
 
@@ -11,5 +11,14 @@ export interface TestTables {
     steps: ColumnType<unknown, string, string>
     tried_receive: Generated<boolean>
     tried_send: Generated<boolean>
+  }
+  round_trips: {
+    id: Generated<number>
+    account_id: number
+    outbound_id: number
+    subject: string
+    started_at: ColumnType<Date, Date | undefined, Date>
+    inbound_id: number | null
+    arrived_at: ColumnType<Date | null, Date | null | undefined, Date | null>
   }
 }

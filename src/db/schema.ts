@@ -18,7 +18,7 @@ export type GuardState = 'paused' | 'adopt' | 'reimport'
 /** Why a send lane rests: its messages per minute, its recipients per day, a server that asked for a pause, the breaker of its host. */
 export type RestReason = 'rate' | 'day' | 'pause' | 'host'
 export type HostTrouble = 'login' | 'network'
-export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report'
+export type MessageKind = 'mail' | 'auto_reply' | 'delivery_report' | 'disposition_report' | 'round_trip'
 export type UncertainPolicy = 'retry_once' | 'hold' | 'retry'
 
 /** What the renumbering guard saw. */
@@ -109,6 +109,8 @@ export interface Tables extends CredentialTables, OutboundTables, IncidentTables
     guard: GuardState | null
     guard_since: MaybeDate
     guard_figures: Json<GuardFigures>
+    freshness_minutes: number | null
+    canary_minutes: number | null
   }
   maildrop_uidls: {
     account_id: number

@@ -9,6 +9,7 @@ import {
   clearFlags,
   clearNotes,
   NOTE_STAGE,
+  SILENCE_STAGE,
   lockHealth,
   openFlagCount,
   raiseFlag,
@@ -22,7 +23,7 @@ import { isPassing, transition } from './transition.ts'
 export async function recordOk(tx: Tx, accountId: number, direction: Direction, now: Date): Promise<void> {
   const before = await lockHealth(tx, accountId, direction)
   if (!before) return // the account was deleted meanwhile
-  const cleared = await clearFlags(tx, accountId, direction, { exceptStages: ['token', NOTE_STAGE] })
+  const cleared = await clearFlags(tx, accountId, direction, { exceptStages: ['token', NOTE_STAGE, SILENCE_STAGE] })
   if ((await openFlagCount(tx, accountId, direction)) > 0) {
     return await saveHealth(tx, accountId, direction, { ...before, lastOkAt: now })
   }

@@ -5,7 +5,7 @@ import { later, DAY_MS, MINUTE_MS, SECOND_MS, type Clock } from '../base/clock.t
 import { errorCode, errorText, type Failure, type Refusal } from '../base/failure.ts'
 import { refuse } from '../failures/classify.ts'
 import { NetError, type FetchedReply, type Net } from '../net/net.ts'
-import { acquireGeneric, readTokenReply } from './generic.ts'
+import { acquireGeneric, readTokenReply, refreshLifetimeSeconds } from './generic.ts'
 import { acquireFromMicrosoft } from './microsoft.ts'
 import { providerOf } from './provider-presets.ts'
 import type { TokenGrant, TokenRequest } from './token.ts'
@@ -41,7 +41,7 @@ export async function acquireToken(
     const issued = isMicrosoft
       ? await acquireFromMicrosoft(exchange.net, request)
       : await acquireGeneric(exchange.net, request, o.clock.now())
-    return { ...issued, expiresAt: later(exchange.sentAt(), exchange.lifetimeSeconds() * SECOND_MS) }
+    return { ...issued, ...exchange.ends() }
   } catch (error) {
     throw exchange.failure(error)
   }
@@ -50,9 +50,8 @@ export async function acquireToken(
 export interface Exchanges {
   /** Through which the libraries have to speak. */
   readonly net: Pick<Net, 'fetch'>
-  /** Of the last request. */
-  sentAt(): Date
-  lifetimeSeconds(): number
+  /** Of the tokens that the last request brought, from the moment of sending. */
+  ends(): Pick<TokenGrant, 'expiresAt' | 'refreshExpiresAt'>
   /** What an error of a library, or of the network, means. */
   failure(error: unknown): Failure
 }
@@ -75,10 +74,14 @@ export function recordExchanges(net: Pick<Net, 'fetch'>, request: TokenRequest, 
         }
       },
     },
-    sentAt: () => last?.sentAt ?? clock.now(),
-    lifetimeSeconds: () => {
+    ends: () => {
       if (!last?.reply) throw new Error('a token came without a request')
-      return readTokenReply(last.reply).expires_in
+      const answer = readTokenReply(last.reply)
+      const refreshSeconds = refreshLifetimeSeconds(answer)
+      return {
+        expiresAt: later(last.sentAt, answer.expires_in * SECOND_MS),
+        refreshExpiresAt: refreshSeconds === undefined ? undefined : later(last.sentAt, refreshSeconds * SECOND_MS),
+      }
     },
     failure: (error) => asFailure(request, last, error, clock),
   }

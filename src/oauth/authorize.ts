@@ -2,7 +2,7 @@
 // provider by oauth4webapi. What comes back is believed only as the answer to what was asked: state, nonce, issuer and tenant.
 
 import * as oauth from 'oauth4webapi'
-import { later, SECOND_MS, type Clock } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { refuse } from '../failures/classify.ts'
 import type { FetchedReply, Net } from '../net/net.ts'
@@ -190,7 +190,7 @@ async function exchanged(
     throw error instanceof Failure ? error : exchange.failure(error)
   }
   checkTenant(request, redeemed.idClaims)
-  return { ...redeemed, expiresAt: later(exchange.sentAt(), exchange.lifetimeSeconds() * SECOND_MS) }
+  return { ...redeemed, ...exchange.ends() }
 }
 
 /** Where the endpoint is that of one tenant, nobody of another has signed in there. */

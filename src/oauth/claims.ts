@@ -10,6 +10,8 @@ export interface TokenClaims {
   readonly tenantId: string | undefined
   readonly appId: string | undefined
   readonly username: string | undefined
+  /** Of the service principal where the app acts for itself, else of the user. */
+  readonly objectId: string | undefined
   readonly expiresAt: Date | undefined
 }
 
@@ -27,6 +29,7 @@ export function readClaims(accessToken: string): TokenClaims | undefined {
     tenantId: texts(claims['tid'])[0],
     appId: texts(claims['appid'] ?? claims['azp'])[0],
     username: texts(claims['upn'] ?? claims['unique_name'] ?? claims['preferred_username'])[0],
+    objectId: texts(claims['oid'])[0],
     expiresAt: typeof claims['exp'] === 'number' ? new Date(claims['exp'] * 1000) : undefined,
   }
 }

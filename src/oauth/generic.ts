@@ -9,9 +9,10 @@ import { livesOnRefreshToken, type ClientProof, type Credential, type TokenGrant
 const DEFAULT_LIFETIME_SECONDS = 3600
 const MIN_LIFETIME_SECONDS = 60
 const MAX_LIFETIME_SECONDS = 30 * 24 * 3600
+const MAX_REFRESH_SECONDS = 10 * 365 * 24 * 3600
 
 /** A library's yield; the instant of expiry is added by whoever holds the clock. */
-export type Issued = Omit<TokenGrant, 'expiresAt'>
+export type Issued = Omit<TokenGrant, 'expiresAt' | 'refreshExpiresAt'>
 
 /** Something the request needs is not stored, so it was not sent. */
 export class CredentialMissing extends Error {
@@ -43,6 +44,12 @@ function lifetimeSeconds(expiresIn: unknown): number {
   const seconds = isText ? Number(expiresIn) : expiresIn
   if (typeof seconds !== 'number' || !Number.isFinite(seconds)) return DEFAULT_LIFETIME_SECONDS
   return Math.min(MAX_LIFETIME_SECONDS, Math.max(MIN_LIFETIME_SECONDS, seconds))
+}
+
+/** Google says how long a refresh token of limited life has (refresh_token_expires_in), Keycloak and others too; 0 is none. */
+export function refreshLifetimeSeconds(answer: Record<string, unknown>): number | undefined {
+  const seconds = Number(answer['refresh_token_expires_in'] ?? answer['refresh_expires_in'])
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, MAX_REFRESH_SECONDS) : undefined
 }
 
 export async function acquireGeneric(net: Pick<Net, 'fetch'>, request: TokenRequest, now: Date): Promise<Issued> {

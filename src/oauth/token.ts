@@ -52,6 +52,8 @@ export interface TokenRequest {
 export interface TokenGrant {
   readonly accessToken: string
   readonly expiresAt: Date
+  /** When the refresh token ends, where the server says so. */
+  readonly refreshExpiresAt?: Date | undefined
   /** The credential to store from now on: with the rotated refresh token, if the server sent one. */
   readonly credential: Credential
 }

@@ -15,6 +15,7 @@ import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { logNotices, reconcileIncidents } from '../health/reconcile-incidents.ts'
+import { watchSilence } from '../health/watch-silence.ts'
 import { warnRunway } from '../health/warn-runway.ts'
 import { dispatchDue } from '../jobs/dispatch-due.ts'
 import type { LaneQueue, QueueName } from '../jobs/queues.ts'
@@ -24,6 +25,7 @@ const UPKEEP_MS = 5_000
 /** Bells are heard, or known to be missed: this is for what neither says. */
 const WAKE_SEND_MS = 15_000
 const SWEEP_MS = 3_600_000
+const WATCH_SILENCE_MS = 900_000
 /** A queue that does not answer must not stop the clock. */
 const TICK_LIMIT_MS = 15_000
 
@@ -48,6 +50,7 @@ export class Dispatcher {
   #wakeSendAt = 0
   #sweepAt = 0
   #incidentsAt = 0
+  #silenceAt = 0
   #reconciling: Promise<void> | undefined
   #lastProblem = ''
   #incidentsProblem = ''
@@ -151,6 +154,10 @@ export class Dispatcher {
     const { db, log } = this.#o
     try {
       logNotices(log, (await reconcileIncidents(db)) ?? [])
+      if (performance.now() >= this.#silenceAt) {
+        this.#silenceAt = performance.now() + WATCH_SILENCE_MS
+        await watchSilence(db)
+      }
       this.#incidentsProblem = ''
     } catch (error) {
       const problem = errorText(error)

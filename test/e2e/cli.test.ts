@@ -264,7 +264,8 @@ describe('the command', () => {
     ],
     ['an unknown command', ['frobnicate'], {}, 2, /unknown command/],
     ['an unknown option', ['status', '--loud'], {}, 2, /unknown option/],
-    ['a missing option', ['classify'], {}, 2, /required option/],
+    ['a missing option', ['send'], {}, 2, /required option '--account <id or e-mail>'/],
+    ['nothing pasted', ['classify'], {}, 2, /standard input: is empty; paste the reply of the server into it/],
     ['an unknown choice', ['classify', '--provider', 'yahoo', '--stage', 'smtp'], {}, 2, /--provider/],
   ])('%s: one clear sentence and the right exit code', async (_, args, over, code, sentence) => {
     const result = await run(args, { env: over })

@@ -71,7 +71,7 @@ describe('the lanes a cause stops', () => {
   const ofOneMail = (entry: FlagEntry): boolean => entry.scope === 'recipient' || entry.scope === 'message'
 
   /** Said of a maildrop that is polled all the same. */
-  const notes = ['uidl_not_supported', 'stored_copy_damaged', 'settings_corrected']
+  const notes = ['uidl_not_supported', 'stored_copy_damaged', 'settings_corrected', 'mailbox_silent']
 
   test('are none where only one message or recipient is concerned, or nothing stands still, and at least one otherwise', () => {
     expect(flagsWhere((entry) => ofOneMail(entry) !== (entry.blocks.length === 0)).toSorted()).toEqual(notes.toSorted())

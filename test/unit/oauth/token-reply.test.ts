@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { retryAfterMs } from '../../../src/oauth/acquire.ts'
-import { readTokenReply } from '../../../src/oauth/generic.ts'
+import { readTokenReply, refreshLifetimeSeconds } from '../../../src/oauth/generic.ts'
 
 const reply = (body: unknown, status = 200) => ({
   status,
@@ -23,6 +23,19 @@ describe('the lifetime of a token', () => {
     ['thirty days at most', 1e15, 2_592_000],
   ])('is %s', (_what, expiresIn, seconds) => {
     expect(lifetime(expiresIn)).toBe(seconds)
+  })
+})
+
+describe('the lifetime of a refresh token', () => {
+  test.each([
+    ['as Google says', { refresh_token_expires_in: 604_799 }, 604_799],
+    ['as Keycloak says', { refresh_expires_in: 1_800 }, 1_800],
+    ['without an end where the server says 0', { refresh_expires_in: 0 }, undefined],
+    ['not known where the server says nothing', {}, undefined],
+    ['not known where nobody can read it', { refresh_token_expires_in: 'soon' }, undefined],
+    ['ten years at most', { refresh_token_expires_in: 1e15 }, 315_360_000],
+  ])('is %s', (_what, answer, seconds) => {
+    expect(refreshLifetimeSeconds(answer)).toBe(seconds)
   })
 })
 
