@@ -13,6 +13,7 @@ describe('how a maildrop is collected', () => {
       max_session_messages: 100,
       max_session_bytes: 10_485_760,
       max_message_bytes: 1_048_576,
+      freshness_minutes: 240,
     }
     expect(one(account(policy)).maildrop).toEqual({
       pollIntervalSeconds: 60,
@@ -24,6 +25,8 @@ describe('how a maildrop is collected', () => {
       maxSessionMessages: 100,
       maxSessionBytes: 10_485_760,
       maxMessageBytes: 1_048_576,
+      freshnessMinutes: 240,
+      canaryMinutes: null,
     })
   })
 

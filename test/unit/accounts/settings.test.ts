@@ -25,6 +25,8 @@ const DEFAULTS = {
   maxSessionMessages: 5_000,
   maxSessionBytes: 500 * 1024 * 1024,
   maxMessageBytes: 150 * 1024 * 1024,
+  freshnessMinutes: null,
+  canaryMinutes: null,
 }
 
 const BY_PRESET = { connections: null, messagesPerMinute: null, recipientsPerDay: null, recipientsPerMessage: null }
