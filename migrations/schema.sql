@@ -151,6 +151,27 @@ CREATE FUNCTION poststelle.attachment(message_id bigint, ordinal integer) RETURN
   from poststelle.attachments t join poststelle.blob_chunks b on b.blob_id = t.blob_id
   where t.message_id = attachment.message_id and t.ordinal = attachment.ordinal
 $$;
+CREATE TABLE poststelle.audit_log (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor_kind text NOT NULL,
+    actor text NOT NULL,
+    ip text,
+    action text NOT NULL,
+    object text DEFAULT ''::text NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reason text,
+    previous_hash bytea NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT audit_log_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['operator'::text, 'token'::text, 'command'::text, 'system'::text, 'nobody'::text])))
+);
+CREATE FUNCTION poststelle.audit_hash(r poststelle.audit_log) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select sha256(r.previous_hash || convert_to(jsonb_build_array(extract(epoch from r.at), r.actor_kind, r.actor, r.ip, r.action, r.object,
+    r.details, r.reason)::text, 'UTF8'))
+$$;
 CREATE FUNCTION poststelle.cancel_message(id bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -183,6 +204,18 @@ CREATE FUNCTION poststelle.canonical(bytes bytea) RETURNS bytea
 '::text), '
 '::text, '
 '::text), 'LATIN1'::name);
+CREATE FUNCTION poststelle.chain_audit() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- one after the other: 'AUDI' and 'TLOG' in ASCII
+  perform pg_advisory_xact_lock(1096107081, 1414287175);
+  new.at := clock_timestamp();
+  new.previous_hash := coalesce((select a.hash from poststelle.audit_log a order by a.id desc limit 1), '\x');
+  new.hash := poststelle.audit_hash(new);
+  return new;
+end $$;
 CREATE FUNCTION poststelle.change_message(id bigint, change text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -431,6 +464,12 @@ CREATE TABLE poststelle.accounts (
     recipients_per_day integer,
     recipients_per_message integer,
     auth_username text,
+    paused_receive_by text,
+    paused_receive_reason text,
+    paused_receive_at timestamp with time zone,
+    paused_send_by text,
+    paused_send_reason text,
+    paused_send_at timestamp with time zone,
     CONSTRAINT accounts_auth_type_check CHECK ((auth_type = ANY (ARRAY['password'::text, 'oauth2'::text]))),
     CONSTRAINT accounts_check CHECK (((pop3_host IS NOT NULL) OR (smtp_host IS NOT NULL))),
     CONSTRAINT accounts_check1 CHECK ((((pop3_host IS NULL) = (pop3_port IS NULL)) AND ((pop3_host IS NULL) = (pop3_security IS NULL)))),
@@ -924,6 +963,13 @@ CREATE FUNCTION poststelle.refuse(reason text) RETURNS void
 begin
   raise exception using errcode = 'invalid_parameter_value', message = reason;
 end $$;
+CREATE FUNCTION poststelle.refuse_audit_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only';
+end $$;
 CREATE FUNCTION poststelle.send_paused_until(account_id bigint) RETURNS timestamp with time zone
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1304,6 +1350,7 @@ CREATE TABLE poststelle.maildrops (
     guard_figures jsonb,
     freshness_minutes integer,
     canary_minutes integer,
+    pulse text DEFAULT ''::text NOT NULL,
     CONSTRAINT maildrops_canary_minutes_check CHECK (((canary_minutes >= 60) AND (canary_minutes <= 10080))),
     CONSTRAINT maildrops_check CHECK (((first_sync = 'last_days'::text) = (first_sync_days IS NOT NULL))),
     CONSTRAINT maildrops_check1 CHECK (((guard IS NULL) = (guard_since IS NULL))),
@@ -1378,6 +1425,37 @@ ALTER TABLE poststelle.accounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE poststelle.api_tokens (
+    id bigint NOT NULL,
+    label text NOT NULL,
+    token_hash bytea NOT NULL,
+    prefix text NOT NULL,
+    role text NOT NULL,
+    may_read_mail boolean DEFAULT false NOT NULL,
+    may_send boolean DEFAULT false NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['reader'::text, 'operator'::text, 'admin'::text])))
+);
+ALTER TABLE poststelle.api_tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.api_tokens_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE poststelle.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.blob_chunks (
     blob_id bigint NOT NULL,
     chunk integer NOT NULL,
@@ -1396,6 +1474,28 @@ CREATE TABLE poststelle.blobs (
 );
 ALTER TABLE poststelle.blobs ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME poststelle.blobs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.bulk_runs (
+    id bigint NOT NULL,
+    change text NOT NULL,
+    ids bigint[] NOT NULL,
+    filter text NOT NULL,
+    started_by text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    done integer DEFAULT 0 NOT NULL,
+    changed integer DEFAULT 0 NOT NULL,
+    refused jsonb DEFAULT '{}'::jsonb NOT NULL,
+    stop_asked boolean DEFAULT false NOT NULL,
+    finished_at timestamp with time zone,
+    error text
+);
+ALTER TABLE poststelle.bulk_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.bulk_runs_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1625,6 +1725,22 @@ CREATE TABLE poststelle.installation (
     CONSTRAINT installation_fence_reason_check CHECK ((fence_reason = ANY (ARRAY['place'::text, 'epoch'::text, 'manual'::text]))),
     CONSTRAINT installation_one_check CHECK (one)
 );
+CREATE TABLE poststelle.invitations (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    operator_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
+);
+ALTER TABLE poststelle.invitations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.invitations_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.kysely_migration (
     name character varying(255) NOT NULL,
     "timestamp" character varying(255) NOT NULL
@@ -1713,6 +1829,12 @@ CREATE VIEW poststelle.ledger_gaps AS
           WHERE ((m.id = u.message_id) AND (m.size_bytes > 0) AND (NOT (EXISTS ( SELECT
                    FROM poststelle.message_bodies b
                   WHERE (b.message_id = m.id)))))))));
+CREATE TABLE poststelle.login_failures (
+    key text NOT NULL,
+    count integer NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    blocked_until timestamp with time zone
+);
 CREATE TABLE poststelle.message_spools (
     message_id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -1758,6 +1880,31 @@ CREATE TABLE poststelle.oauth_clients (
 );
 ALTER TABLE poststelle.oauth_clients ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.oauth_clients_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE poststelle.operators (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    may_read_mail boolean DEFAULT false NOT NULL,
+    password_hash text,
+    totp_sealed text,
+    totp_confirmed_at timestamp with time zone,
+    totp_step bigint,
+    language text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_login_at timestamp with time zone,
+    disabled_at timestamp with time zone,
+    CONSTRAINT operators_language_check CHECK ((language = ANY (ARRAY['de'::text, 'en'::text]))),
+    CONSTRAINT operators_name_check CHECK ((name ~ '^[^[:space:][:cntrl:]]{1,254}$'::text)),
+    CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY['reader'::text, 'operator'::text, 'admin'::text])))
+);
+ALTER TABLE poststelle.operators ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.operators_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1966,6 +2113,25 @@ CREATE TABLE poststelle.send_presets (
     CONSTRAINT send_presets_recipients_per_day_check CHECK ((recipients_per_day >= 0)),
     CONSTRAINT send_presets_recipients_per_message_check CHECK ((recipients_per_message >= 0))
 );
+CREATE TABLE poststelle.sessions (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    operator_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    ip text NOT NULL,
+    user_agent text NOT NULL
+);
+ALTER TABLE poststelle.sessions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME poststelle.sessions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE poststelle.sign_ins (
     id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -2017,8 +2183,14 @@ ALTER TABLE ONLY poststelle.account_tests
     ADD CONSTRAINT account_tests_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.api_tokens
+    ADD CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash);
 ALTER TABLE ONLY poststelle.attachments
     ADD CONSTRAINT attachments_pkey PRIMARY KEY (message_id, ordinal);
+ALTER TABLE ONLY poststelle.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.blob_chunks
     ADD CONSTRAINT blob_chunks_pkey PRIMARY KEY (blob_id, chunk);
 ALTER TABLE ONLY poststelle.blob_spools
@@ -2027,6 +2199,8 @@ ALTER TABLE ONLY poststelle.blobs
     ADD CONSTRAINT blobs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.blobs
     ADD CONSTRAINT blobs_sha256_key UNIQUE (sha256);
+ALTER TABLE ONLY poststelle.bulk_runs
+    ADD CONSTRAINT bulk_runs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.client_breakers
     ADD CONSTRAINT client_breakers_pkey PRIMARY KEY (oauth_client_id);
 ALTER TABLE ONLY poststelle.delivery_attempts
@@ -2051,12 +2225,18 @@ ALTER TABLE ONLY poststelle.incidents
     ADD CONSTRAINT incidents_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY poststelle.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.invitations
+    ADD CONSTRAINT invitations_token_hash_key UNIQUE (token_hash);
 ALTER TABLE ONLY poststelle.kysely_migration_lock
     ADD CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.kysely_migration
     ADD CONSTRAINT kysely_migration_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY poststelle.lanes
     ADD CONSTRAINT lanes_pkey PRIMARY KEY (account_id, lane);
+ALTER TABLE ONLY poststelle.login_failures
+    ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY poststelle.maildrop_uidls
     ADD CONSTRAINT maildrop_uidls_pkey PRIMARY KEY (account_id, uidl, ordinal);
 ALTER TABLE ONLY poststelle.maildrops
@@ -2075,6 +2255,8 @@ ALTER TABLE ONLY poststelle.oauth_clients
     ADD CONSTRAINT oauth_clients_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.oauth_clients
     ADD CONSTRAINT oauth_clients_token_endpoint_client_id_key UNIQUE (token_endpoint, client_id);
+ALTER TABLE ONLY poststelle.operators
+    ADD CONSTRAINT operators_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.outbound_bodies
     ADD CONSTRAINT outbound_bodies_pkey PRIMARY KEY (message_id, chunk);
 ALTER TABLE ONLY poststelle.outbound_draft_attachments
@@ -2105,6 +2287,10 @@ ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.send_presets
     ADD CONSTRAINT send_presets_pkey PRIMARY KEY (provider);
+ALTER TABLE ONLY poststelle.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY poststelle.sessions
+    ADD CONSTRAINT sessions_token_hash_key UNIQUE (token_hash);
 ALTER TABLE ONLY poststelle.sign_ins
     ADD CONSTRAINT sign_ins_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.sign_ins
@@ -2120,6 +2306,9 @@ CREATE UNIQUE INDEX accounts_one_default ON poststelle.accounts USING btree (is_
 CREATE INDEX accounts_pop3_host ON poststelle.accounts USING btree (lower(pop3_host), pop3_port);
 CREATE INDEX accounts_smtp_host ON poststelle.accounts USING btree (lower(smtp_host), smtp_port);
 CREATE INDEX attachments_blob ON poststelle.attachments USING btree (blob_id);
+CREATE INDEX audit_log_at ON poststelle.audit_log USING btree (at);
+CREATE INDEX audit_log_object ON poststelle.audit_log USING btree (object, id);
+CREATE INDEX bulk_runs_open ON poststelle.bulk_runs USING btree (id) WHERE (finished_at IS NULL);
 CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btree (outbound_message_id) WHERE (outbound_message_id IS NOT NULL);
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
@@ -2129,6 +2318,7 @@ CREATE INDEX incident_accounts_now ON poststelle.incident_accounts USING btree (
 CREATE INDEX incident_events_by_incident ON poststelle.incident_events USING btree (incident_id, id);
 CREATE INDEX incidents_closed ON poststelle.incidents USING btree (closed_at) WHERE (closed_at IS NOT NULL);
 CREATE UNIQUE INDEX incidents_open ON poststelle.incidents USING btree (cause, subject_kind, subject_key) WHERE (closed_at IS NULL);
+CREATE INDEX invitations_operator ON poststelle.invitations USING btree (operator_id);
 CREATE INDEX lanes_leased ON poststelle.lanes USING btree (lease_worker) WHERE (lease_token IS NOT NULL);
 CREATE INDEX lanes_ready ON poststelle.lanes USING btree (lane, ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX maildrop_uidls_deletable ON poststelle.maildrop_uidls USING btree (account_id, stored_at) WHERE ((state = ANY (ARRAY['stored'::text, 'delete_intent'::text])) AND (gone_at IS NULL));
@@ -2141,8 +2331,10 @@ CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (s
 CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
+CREATE INDEX messages_incomplete ON poststelle.messages USING btree (id) WHERE (NOT complete);
 CREATE INDEX messages_received ON poststelle.messages USING brin (received_at) WITH (autosummarize='on');
 CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHERE (acknowledged_at IS NULL);
+CREATE UNIQUE INDEX operators_name ON poststelle.operators USING btree (lower(name));
 CREATE UNIQUE INDEX outbound_events_delayed ON poststelle.outbound_events USING btree (message_id) WHERE (event = 'delayed'::text);
 CREATE INDEX outbound_events_open ON poststelle.outbound_events USING btree (id) WHERE ("position" IS NULL);
 CREATE UNIQUE INDEX outbound_events_position ON poststelle.outbound_events USING btree ("position") WHERE ("position" IS NOT NULL);
@@ -2154,14 +2346,18 @@ CREATE INDEX outbound_messages_handed_over ON poststelle.outbound_messages USING
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
+CREATE INDEX outbound_messages_refused ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = ANY (ARRAY['failed'::text, 'expired'::text]));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);
 CREATE INDEX outbound_messages_uncertain ON poststelle.outbound_messages USING btree (internet_message_id) WHERE (state = 'uncertain'::text);
 CREATE INDEX parse_queue_by_account ON poststelle.parse_queue USING btree (account_id, message_id);
 CREATE INDEX round_trips_account ON poststelle.round_trips USING btree (account_id, started_at);
 CREATE INDEX round_trips_inbound ON poststelle.round_trips USING btree (inbound_id);
 CREATE INDEX round_trips_outbound ON poststelle.round_trips USING btree (outbound_id);
+CREATE INDEX sessions_operator ON poststelle.sessions USING btree (operator_id) WHERE (ended_at IS NULL);
 CREATE INDEX sign_ins_by_account ON poststelle.sign_ins USING btree (account_id, created_at);
 CREATE TRIGGER accounts_switch_lanes AFTER UPDATE OF enabled_receive, enabled_send ON poststelle.accounts FOR EACH ROW WHEN (((old.enabled_receive <> new.enabled_receive) OR (old.enabled_send <> new.enabled_send))) EXECUTE FUNCTION poststelle.switch_lanes();
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON poststelle.audit_log FOR EACH ROW EXECUTE FUNCTION poststelle.refuse_audit_change();
+CREATE TRIGGER chain BEFORE INSERT ON poststelle.audit_log FOR EACH ROW EXECUTE FUNCTION poststelle.chain_audit();
 CREATE TRIGGER lanes_switch BEFORE INSERT ON poststelle.lanes FOR EACH ROW EXECUTE FUNCTION poststelle.switch_new_lane();
 CREATE TRIGGER messages_delete_bodies AFTER DELETE ON poststelle.messages REFERENCING OLD TABLE AS old_messages FOR EACH STATEMENT EXECUTE FUNCTION poststelle.delete_message_bodies();
 CREATE TRIGGER outbound_messages_event AFTER UPDATE OF state ON poststelle.outbound_messages FOR EACH ROW WHEN (((old.state <> new.state) AND (new.state <> 'sending'::text) AND ((new.state <> ALL (ARRAY['queued'::text, 'scheduled'::text])) OR (old.state = 'held'::text)))) EXECUTE FUNCTION poststelle.note_outbound_event();
@@ -2201,6 +2397,8 @@ ALTER TABLE ONLY poststelle.incident_events
     ADD CONSTRAINT incident_events_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES poststelle.incidents(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.incidents
     ADD CONSTRAINT incidents_merged_into_fkey FOREIGN KEY (merged_into) REFERENCES poststelle.incidents(id) ON DELETE SET NULL;
+ALTER TABLE ONLY poststelle.invitations
+    ADD CONSTRAINT invitations_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES poststelle.operators(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.lanes
     ADD CONSTRAINT lanes_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.maildrop_uidls
@@ -2233,6 +2431,8 @@ ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.send_budgets
     ADD CONSTRAINT send_budgets_oauth_client_id_fkey FOREIGN KEY (oauth_client_id) REFERENCES poststelle.oauth_clients(id) ON DELETE CASCADE;
+ALTER TABLE ONLY poststelle.sessions
+    ADD CONSTRAINT sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES poststelle.operators(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.sign_ins
     ADD CONSTRAINT sign_ins_account_id_fkey FOREIGN KEY (account_id) REFERENCES poststelle.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY poststelle.slow_destinations
@@ -2247,9 +2447,11 @@ REVOKE ALL ON FUNCTION poststelle.apply_delivery_reports(reports bigint[]) FROM 
 REVOKE ALL ON FUNCTION poststelle.are_letters(given text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.attachment(message_id bigint, ordinal integer) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.audit_hash(r poststelle.audit_log) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.cancel_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.cancel_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.canonical(bytes bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.chain_audit() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.change_message(id bigint, change text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.check_address(field text, address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.check_keys(path text, given jsonb, allowed text[]) FROM PUBLIC;
@@ -2286,6 +2488,7 @@ REVOKE ALL ON FUNCTION poststelle.raw_message(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.refuse(reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.refuse_audit_change() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.send_rate(account_id bigint) FROM PUBLIC;

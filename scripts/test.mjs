@@ -15,6 +15,7 @@ const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}
 
 const CHECKS = [
   ['types', 'tsc', ['--noEmit']],
+  ['types of the pages', 'tsc', ['--noEmit', '-p', 'web']],
   ['lint', 'oxlint', ['--type-aware', '--deny-warnings']],
   ['format', 'oxfmt', ['--check']],
 ]

@@ -153,13 +153,15 @@ export async function startService(
       stops.push(() => worker.stop())
     }
     let url: string | undefined
+    let setUpUrl: string | undefined
     if (roles.has('api')) {
       const { startApi } = await import('./api/server.ts')
       const api = await startApi({ ...house, queues })
       stops.push(() => api.stop())
       url = api.url
+      setUpUrl = api.setUpUrl
     }
-    return { url, queueBackend: queues.backend, stop }
+    return { url, setUpUrl, queueBackend: queues.backend, stop }
   } catch (error) {
     await stop()
     throw error

@@ -1,9 +1,17 @@
-// In which language a visitor is answered.
+// In which language somebody is answered.
 
+import type { FastifyRequest } from 'fastify'
 import { LANGUAGES, type Language } from '../health/phrases.ts'
 
-/** As asked for, else the first of the browser's languages that we speak, else German. */
-export function chooseLanguage(asked: string | undefined, accepted = ''): Language {
-  const wanted = [asked ?? '', ...accepted.split(',').map((part) => part.trim().slice(0, 2).toLowerCase())]
-  return wanted.flatMap((name) => LANGUAGES.find((language) => language === name) ?? [])[0] ?? 'de'
+/** Asked for, else the first that the browser wants and we have, else English. */
+export function chooseLanguage(asked: string | undefined, accepted: string | undefined): Language {
+  const wanted = [asked ?? '', ...(accepted ?? '').split(',')].map((word) => word.trim().slice(0, 2).toLowerCase())
+  return LANGUAGES.find((language) => language === wanted.find((word) => LANGUAGES.some((one) => one === word))) ?? 'en'
+}
+
+/** Of a request: asked for, else that of whoever is logged in, else that of the browser. */
+export function languageOf(request: FastifyRequest): Language {
+  const { lang } = request.query as { lang?: unknown }
+  const asked = typeof lang === 'string' && LANGUAGES.some((one) => one === lang) ? lang : undefined
+  return chooseLanguage(asked ?? request.who?.language ?? undefined, request.headers['accept-language'])
 }

@@ -1,6 +1,5 @@
 // Figures for Prometheus, and the runway as a calendar to subscribe to.
 
-import type { FastifyInstance } from 'fastify'
 import { Gauge, Registry } from 'prom-client'
 import type { Clock } from '../base/clock.ts'
 import type { Db } from '../db/database.ts'
@@ -8,16 +7,17 @@ import { readFigures } from '../db/figures.ts'
 import { readRunway } from '../db/runway.ts'
 import { calendarOf } from '../health/ical.ts'
 import { runwayOf } from '../health/runway.ts'
-import type { Access } from './access.ts'
-import { chooseLanguage } from './language.ts'
+import type { App } from './context.ts'
+import { needs } from './guard.ts'
+import { languageOf } from './language.ts'
 
 interface Context {
   readonly db: Db
   readonly clock: Clock
 }
 
-export function addMetrics(app: FastifyInstance, access: Access, { db, clock }: Context): void {
-  app.get('/metrics', { onRequest: access.page }, async (_request, reply) => {
+export function addMetrics(app: App, { db, clock }: Context): void {
+  app.get('/metrics', { ...needs('reader', { machine: true }), schema: { hide: true } }, async (_request, reply) => {
     // a registry for each request: what is gone is not shown for ever
     const registry = new Registry()
     const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> =>
@@ -42,9 +42,9 @@ export function addMetrics(app: FastifyInstance, access: Access, { db, clock }: 
   })
 }
 
-export function addCalendar(app: FastifyInstance, access: Access, { db, clock }: Context): void {
-  app.get<{ Querystring: { lang?: string } }>('/runway.ics', { onRequest: access.page }, async (request, reply) => {
-    const language = chooseLanguage(request.query.lang, request.headers['accept-language'])
+export function addCalendar(app: App, { db, clock }: Context): void {
+  app.get('/runway.ics', { ...needs('reader', { machine: true }), schema: { hide: true } }, async (request, reply) => {
+    const language = languageOf(request)
     const now = clock.now()
     return await reply
       .type('text/calendar; charset=utf-8')

@@ -1,11 +1,10 @@
-// Bull Board for the raw queues, on both backends. Its page asks for fonts from outside; the content security policy forbids it.
+// Bull Board for the raw queues, for administrators. Its page asks for fonts from outside; the content security policy forbids it.
 
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
-import type { FastifyInstance } from 'fastify'
 import type { LaneQueue } from '../jobs/queues.ts'
-import type { Access } from './access.ts'
+import type { App } from './context.ts'
 
 const PATH = '/queues'
 const POLICY = [
@@ -18,7 +17,7 @@ const POLICY = [
   "base-uri 'self'",
 ].join('; ')
 
-export async function addQueueBoard(app: FastifyInstance, queues: readonly LaneQueue[], access: Access): Promise<void> {
+export async function addQueueBoard(app: App, queues: readonly LaneQueue[]): Promise<void> {
   const board = new FastifyAdapter()
   board.setBasePath(PATH)
   createBullBoard({
@@ -27,7 +26,9 @@ export async function addQueueBoard(app: FastifyInstance, queues: readonly LaneQ
     options: { uiConfig: { boardTitle: 'Poststelle' } },
   })
   await app.register(async (scope) => {
-    scope.addHook('onRequest', access.queues)
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, needs: { role: 'admin' } }
+    })
     scope.addHook('onSend', async (_request, reply) => {
       void reply.header('content-security-policy', POLICY)
     })

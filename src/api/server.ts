@@ -1,32 +1,54 @@
-// The HTTP side: health checks, the status page, the raw queues. It opens no mail connection.
+// The HTTP side: pages, interface, health checks, metrics, the raw queues. It opens no mail connection but through the connection test.
 
+import cookie from '@fastify/cookie'
 import fastify, { type FastifyInstance } from 'fastify'
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod'
+import swagger from '@fastify/swagger'
+import { DAY_MS, atMost, type Clock } from '../base/clock.ts'
+import { publicUrl as publicUrlOf, type Config } from '../base/config.ts'
 import { errorCode, UserError } from '../base/failure.ts'
-import { atMost, type Clock } from '../base/clock.ts'
-import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/logger.ts'
-import type { Db } from '../db/database.ts'
-import { readRunway } from '../db/runway.ts'
-import { runwayOf, runwaySection } from '../health/runway.ts'
+import { unfinishedRuns } from '../db/bulk-runs.ts'
+import type { Database, Db } from '../db/database.ts'
+import { requireMigrated } from '../db/migrate.ts'
+import { anyOperator, createInvitation } from '../db/operators.ts'
+import { sweepSessions } from '../db/sessions.ts'
+import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
 import type { Net } from '../net/net.ts'
 import type { Vault } from '../secrets/vault.ts'
-import { requireMigrated } from '../db/migrate.ts'
-import { readStatus } from '../db/status.ts'
-import { overviewOf } from '../health/overview.ts'
-import { yesterdayEvening } from '../health/phrases.ts'
-import { QUEUE_NAMES, type QueueFactory } from '../jobs/queues.ts'
-import { Access, loadPassword } from './access.ts'
 import { addClassify } from './classify.ts'
-import { chooseLanguage } from './language.ts'
+import type { ApiContext, App } from './context.ts'
+import { Guard, needs } from './guard.ts'
+import { Live } from './live.ts'
 import { addCalendar, addMetrics } from './metrics.ts'
+import { newToken, tokenHash } from './passwords.ts'
+import { Refused, sendProblem } from './problems.ts'
 import { addQueueBoard } from './queue-board.ts'
+import { addAccountRoutes } from './routes/accounts.ts'
+import { addClientRoutes } from './routes/clients.ts'
+import { addConnectionRoutes } from './routes/connection.ts'
+import { addInboxRoutes } from './routes/inbox.ts'
+import { addOutboxRoutes, work } from './routes/outbox.ts'
+import { addOverviewRoutes } from './routes/overview.ts'
+import { addPeopleRoutes } from './routes/people.ts'
+import { addSessionRoutes } from './routes/session.ts'
+import { addSystemRoutes } from './routes/system.ts'
 import { addSignIn } from './sign-in.ts'
-import { PAGE_POLICY, STATUS_CSS, statusPage } from './status-page.ts'
+import { addWeb } from './web.ts'
 
 const CLOSE_MS = 3_000
+const BODY_BYTES = 256 * 1024
+const SET_UP_MS = DAY_MS
 
 export interface ApiOptions {
   readonly config: Config
+  readonly databaseUrl: string
+  readonly database: Database
   readonly db: Db
   readonly vault: Vault
   readonly net: Net
@@ -38,58 +60,121 @@ export interface ApiOptions {
 
 export interface Api {
   readonly url: string
+  /** A one-time link, where nobody can log in yet. */
+  readonly setUpUrl: string | undefined
   stop(): Promise<void>
 }
 
 export async function startApi(o: ApiOptions): Promise<Api> {
-  const { password, file } = loadPassword(o.config.dataFolder)
-  const access = new Access(password)
-  const queues = QUEUE_NAMES.map((name) => o.queues.queue(name))
-  const app = fastify({ bodyLimit: 64 * 1024, requestTimeout: 30_000, forceCloseConnections: true })
-  app.addHook('onSend', async (_request, reply) => {
-    void reply.headers({
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer',
-      'cache-control': 'no-store',
-    })
-  })
-  app.setErrorHandler(async (error, request, reply) => {
-    const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
-    if (status >= 400 && status < 500)
-      return await reply.code(status).type('text/plain').send('The request was not understood.\n')
-    o.log.error({ err: error, path: request.url }, 'a request failed')
-    return await reply.code(500).type('text/plain').send('Something went wrong; the log says what.\n')
-  })
-  addHealthChecks(app, o)
-  addStatusPage(app, o, access, file)
-  addClassify(app, access)
-  addSignIn(app, o)
-  addMetrics(app, access, o)
-  addCalendar(app, access, o)
-  await addQueueBoard(app, queues, access)
+  const laneQueues = QUEUE_NAMES.map((name) => o.queues.queue(name))
+  const live = new Live(o.db, o.log)
   const { host, port } = o.config.http
+  const raw = fastify({
+    bodyLimit: BODY_BYTES,
+    requestTimeout: 120_000,
+    forceCloseConnections: true,
+    trustProxy: 'loopback',
+  })
+  const ctx: ApiContext = { ...o, laneQueues, live, publicUrl: publicUrlOf(o.config) }
+  const app = await buildApp(raw, ctx)
   try {
     await app.listen({ host, port })
   } catch (error) {
-    await Promise.all(queues.map((queue) => queue.close()))
-    const why =
-      errorCode(error) === 'EADDRINUSE' ? 'is in use by another program' : `cannot be listened on (${errorCode(error)})`
-    throw new UserError(`POSTSTELLE_HTTP: ${host}:${port} ${why}`, { cause: error })
+    await app.close()
+    throw new UserError(`POSTSTELLE_HTTP: ${host}:${port} cannot be listened on (${errorCode(error)})`, {
+      cause: error,
+    })
   }
   const address = app.server.address()
-  const actual = typeof address === 'object' && address ? address.port : port
+  const actualPort = typeof address === 'object' && address !== null ? address.port : port
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}/`
+  await sweepSessions(o.db)
+  for (const id of await unfinishedRuns(o.db)) work(ctx, id)
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}/`,
+    url,
+    setUpUrl: await setUpLink(o, o.config.publicUrl === undefined ? url.replace(/\/$/, '') : ctx.publicUrl),
     stop: async () => {
+      live.close()
       await app.close()
-      await atMost(CLOSE_MS, Promise.all(queues.map((queue) => queue.close())))
+      await atMost(CLOSE_MS, Promise.all(laneQueues.map((queue) => queue.close())))
     },
   }
 }
 
-function addHealthChecks(app: FastifyInstance, o: ApiOptions): void {
-  app.get('/livez', async () => ({ status: 'ok' }))
-  app.get('/readyz', async (_request, reply) => {
+/** The whole of it without a socket: tests look at its routes. */
+export async function buildApp(raw: FastifyInstance, ctx: ApiContext): Promise<App> {
+  const app = raw.withTypeProvider<ZodTypeProvider>() as App
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.decorateRequest('who', undefined)
+  await app.register(cookie)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Poststelle', version: ctx.version, description: 'The mail room of business software.' },
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer' },
+          session: { type: 'apiKey', in: 'cookie', name: '__Host-poststelle' },
+        },
+      },
+      security: [{ token: [] }, { session: [] }],
+    },
+    transform: jsonSchemaTransform,
+  })
+  app.addHook('onRoute', (route) => {
+    // whoever forgets to say who may is found at the start, and not by a visitor
+    if (route.config?.needs === undefined && !isForeign(route.url)) throw new Error(`${route.url} does not say who may`)
+  })
+  const guard = new Guard(ctx.db)
+  app.addHook('onRequest', async (request, reply) => {
+    try {
+      await guard.check(request)
+    } catch (error) {
+      // not left to the route: the board has a way of its own with errors
+      return sendProblem(ctx.log, error, request, reply)
+    }
+    return undefined
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    void reply.headers({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-resource-policy': 'same-origin',
+    })
+    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store')
+    if (!reply.hasHeader('content-security-policy'))
+      void reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+  })
+  app.setErrorHandler((error, request, reply) => sendProblem(ctx.log, error, request, reply))
+  app.setNotFoundHandler((request, reply) => sendProblem(ctx.log, new Refused('not_found'), request, reply))
+  addHealth(app, ctx)
+  addSessionRoutes(app, ctx)
+  addPeopleRoutes(app, ctx)
+  addOverviewRoutes(app, ctx)
+  addAccountRoutes(app, ctx)
+  addConnectionRoutes(app, ctx)
+  addClientRoutes(app, ctx)
+  addInboxRoutes(app, ctx)
+  addOutboxRoutes(app, ctx)
+  addSystemRoutes(app, ctx)
+  addClassify(app)
+  addSignIn(app, ctx)
+  addMetrics(app, ctx)
+  addCalendar(app, ctx)
+  app.get('/api/openapi.json', { ...needs('reader'), schema: { hide: true } }, async () => app.swagger())
+  await addQueueBoard(app, ctx.laneQueues)
+  await addWeb(app, ctx)
+  return app
+}
+
+/** Routes of plugins; the guard of their scope stands before them. */
+const isForeign = (url: string): boolean => url.startsWith('/queues') || url.startsWith('/assets/')
+
+function addHealth(app: App, o: ApiContext): void {
+  app.get('/livez', { ...needs('public'), schema: { hide: true } }, async () => ({ status: 'ok' }))
+  app.get('/readyz', { ...needs('public'), schema: { hide: true } }, async (_request, reply) => {
     try {
       await requireMigrated(o.db)
       return { status: 'ok' }
@@ -103,20 +188,11 @@ function addHealthChecks(app: FastifyInstance, o: ApiOptions): void {
   })
 }
 
-function addStatusPage(app: FastifyInstance, o: ApiOptions, access: Access, queuePasswordFile: string): void {
-  app.get('/status.css', async (_request, reply) => await reply.type('text/css').send(STATUS_CSS))
-  app.get<{ Querystring: { lang?: string } }>('/', { onRequest: access.page }, async (request, reply) => {
-    const language = chooseLanguage(request.query.lang, request.headers['accept-language'])
-    const now = o.clock.now()
-    const page = statusPage({
-      overview: overviewOf(await readStatus(o.db, yesterdayEvening(now)), language, now, [
-        runwaySection(runwayOf(await readRunway(o.db), now), language),
-      ]),
-      language,
-      now,
-      version: o.version,
-      queuePasswordFile,
-    })
-    return await reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(page)
-  })
+/** A new one with every start until somebody has used it: no password is there from the beginning. */
+async function setUpLink({ db }: ApiOptions, base: string): Promise<string | undefined> {
+  if (await anyOperator(db)) return undefined
+  const token = newToken()
+  await createInvitation(db, { tokenHash: tokenHash(token), operatorId: null, lifeMs: SET_UP_MS })
+  // behind the #, which no server and no log gets to see
+  return `${base}/setup#${token}`
 }

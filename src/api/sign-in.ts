@@ -1,7 +1,7 @@
 // Pages of a sign-in: the link that the owner of a mailbox opens without an account here, and the way back from the provider. They
 // are for everybody, so they say nothing but what the visitor needs, load nothing, and lead nowhere but to the provider.
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { redirectUri, type Config } from '../base/config.ts'
 import type { Clock } from '../base/clock.ts'
 import { Failure, UserError } from '../base/failure.ts'
@@ -12,6 +12,8 @@ import { explain } from '../failures/catalogue.ts'
 import type { Language } from '../health/phrases.ts'
 import type { Net } from '../net/net.ts'
 import type { Vault } from '../secrets/vault.ts'
+import type { App } from './context.ts'
+import { needs } from './guard.ts'
 import { chooseLanguage } from './language.ts'
 
 export interface SignInContext {
@@ -26,13 +28,25 @@ export interface SignInContext {
 const POLICY =
   "default-src 'none'; style-src 'self'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'"
 
-export function addSignIn(app: FastifyInstance, ctx: SignInContext): void {
+const CSS = `:root{color-scheme:light dark;--ink:#1b2430;--paper:#fff;--accent:#17686b}
+@media (prefers-color-scheme:dark){:root{--ink:#e6e9ee;--paper:#15191f;--accent:#5cc2c0}}
+body{margin:0;background:var(--paper);color:var(--ink);font:17px/1.55 system-ui,sans-serif}
+main{max-width:38rem;margin:12vh auto;padding:0 1.25rem;overflow-wrap:anywhere}
+h1{font-size:1.6rem;line-height:1.25}
+button{font:inherit;font-weight:600;padding:.7em 1.2em;border:0;border-radius:.5em;background:var(--accent);color:var(--paper);cursor:pointer}
+button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}`
+
+const PUBLIC = { ...needs('public'), schema: { hide: true } }
+
+export function addSignIn(app: App, ctx: SignInContext): void {
+  app.get('/plain.css', PUBLIC, async (_request, reply) => await reply.type('text/css; charset=utf-8').send(CSS))
+
   // a browser sends the form of the link as this; nothing in it is read
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, _body, done) =>
     done(null, null),
   )
 
-  app.get<{ Params: { secret: string } }>('/sign-in/:secret', async (request, reply) => {
+  app.get<{ Params: { secret: string } }>('/sign-in/:secret', PUBLIC, async (request, reply) => {
     const language = languageOf(request)
     const invited = await invitedTo(ctx, request.params.secret)
     if (!invited) return await page(reply.code(410), language, gone(language))
@@ -58,7 +72,7 @@ export function addSignIn(app: FastifyInstance, ctx: SignInContext): void {
     return await page(reply, language, text)
   })
 
-  app.post<{ Params: { secret: string } }>('/sign-in/:secret', async (request, reply) => {
+  app.post<{ Params: { secret: string } }>('/sign-in/:secret', PUBLIC, async (request, reply) => {
     const language = languageOf(request)
     const invited = await invitedTo(ctx, request.params.secret)
     if (!invited) return await page(reply.code(410), language, gone(language))
@@ -66,7 +80,7 @@ export function addSignIn(app: FastifyInstance, ctx: SignInContext): void {
     return await reply.redirect(url, 303)
   })
 
-  app.get('/oauth/callback', async (request, reply) => {
+  app.get('/oauth/callback', PUBLIC, async (request, reply) => {
     const language = languageOf(request)
     const answer = new URL(request.url, 'http://localhost').searchParams
     try {
@@ -118,6 +132,6 @@ const escaped = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#
 
 async function page(reply: FastifyReply, language: Language, { title, lines, button }: Page): Promise<unknown> {
   const form = button === undefined ? '' : `<form method="post"><button>${escaped(button)}</button></form>`
-  const html = `<!doctype html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)} · Poststelle</title><link rel="stylesheet" href="/status.css"></head><body><main><h1>${escaped(title)}</h1>${lines.map((line) => `<p>${escaped(line)}</p>`).join('')}${form}</main></body></html>`
+  const html = `<!doctype html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)} · Poststelle</title><link rel="stylesheet" href="../plain.css"></head><body><main><h1>${escaped(title)}</h1>${lines.map((line) => `<p>${escaped(line)}</p>`).join('')}${form}</main></body></html>`
   return await reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(html)
 }

@@ -22,6 +22,8 @@ export interface Config {
   readonly http: { readonly host: string; readonly port: number }
   /** By which browsers reach it; undefined: on this machine. */
   readonly publicUrl: string | undefined
+  /** Shown beside the name on every page: PRODUCTION, TEST ...; '' for nothing. */
+  readonly environment: string
   /** PEM text of certificate authorities trusted besides the system's. */
   readonly extraCaPem: string | undefined
   /** Networks (CIDR) that mail and token hosts may be in although they are private. */
@@ -40,6 +42,7 @@ export const SETTINGS = {
   POSTSTELLE_KEYS: 'key ring id:base64[,older...], 32 bytes each; required with DATABASE_URL (poststelle key generate)',
   POSTSTELLE_HTTP: 'address of the status page (default 127.0.0.1:8470)',
   POSTSTELLE_URL: 'address by which browsers reach it, as https://poststelle.example.com (default: this machine)',
+  POSTSTELLE_ENVIRONMENT: 'a word that every page shows beside the name, as PRODUCTION or TEST',
   POSTSTELLE_CA_FILE: 'PEM file of certificate authorities trusted besides the public ones',
   POSTSTELLE_EGRESS_ALLOW: 'private networks that mail and token hosts may be in, e.g. 10.1.0.0/16,192.168.5.7',
   POSTSTELLE_LOG: 'trace, debug, info, warn, error or silent (default info)',
@@ -82,6 +85,7 @@ export function readConfig(env: Environment = process.env): Config {
   const http = attempt('POSTSTELLE_HTTP', () => parseListen(value('POSTSTELLE_HTTP') ?? '127.0.0.1:8470'))
   const urlText = value('POSTSTELLE_URL')
   const publicUrl = urlText === undefined ? undefined : attempt('POSTSTELLE_URL', () => parsePublicUrl(urlText))
+  const environment = attempt('POSTSTELLE_ENVIRONMENT', () => parseWord(value('POSTSTELLE_ENVIRONMENT') ?? '')) ?? ''
   const caFile = value('POSTSTELLE_CA_FILE')
   const extraCaPem = caFile === undefined ? undefined : attempt('POSTSTELLE_CA_FILE', () => readPem(caFile))
   const allowText = value('POSTSTELLE_EGRESS_ALLOW')
@@ -92,7 +96,7 @@ export function readConfig(env: Environment = process.env): Config {
   if (problems.length > 0 || http === undefined || logLevel === undefined) {
     throw new UserError(problems.join('\n'), { exitCode: 2 })
   }
-  return { databaseUrl, redisUrl, dataFolder, keys, http, publicUrl, extraCaPem, egressAllow, logLevel }
+  return { databaseUrl, redisUrl, dataFolder, keys, http, publicUrl, environment, extraCaPem, egressAllow, logLevel }
 }
 
 function readSetting(env: Environment, name: SettingName): string | undefined {
@@ -147,6 +151,12 @@ function parseListen(text: string): Config['http'] {
   const wrong = host === undefined || Number(port) > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6)
   if (wrong) throw new Error(`"${text}" is not of the form address:port`)
   return { host, port: Number(port) }
+}
+
+function parseWord(text: string): string {
+  if (!/^[^\p{Cc}<>]{0,24}$/u.test(text))
+    throw new Error('is longer than 24 characters, or has characters that no page should show')
+  return text
 }
 
 /** https, but for this machine; no query: paths are put behind it. */

@@ -8,7 +8,7 @@ import { loadMaildrop } from '../db/maildrops.ts'
 import type { LedgerCounts } from '../db/reconciliation.ts'
 import { decideGuard } from '../db/renumbering.ts'
 import type { Reconciliation } from '../retrieval/reconcile.ts'
-import { asWorker } from './as-worker.ts'
+import { asWorker } from '../db/as-worker.ts'
 import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, withInstallation, type JsonOption } from './run.ts'
 

@@ -1,28 +1,12 @@
 // What `poststelle account test` says, in German and English.
 
 import type { StepName, StepReport } from '../accounts/probe-steps.ts'
+import { stepTitle } from '../accounts/step-titles.ts'
 import { explain } from '../failures/catalogue.ts'
 import type { Language } from '../health/phrases.ts'
 
-const TITLES: Readonly<Record<StepName, Readonly<Record<Language, string>>>> = {
-  inputs: { de: 'Eingaben prüfen', en: 'Check the inputs' },
-  resolve: { de: 'Namen auflösen', en: 'Resolve the name' },
-  connect: { de: 'Verbinden', en: 'Connect' },
-  encrypt: { de: 'Verschlüsseln', en: 'Encrypt' },
-  greeting: { de: 'Begrüßung und Fähigkeiten', en: 'Greeting and capabilities' },
-  token_endpoint: { de: 'Token-Endpunkt fragen', en: 'Ask the token endpoint' },
-  token: { de: 'Token holen', en: 'Get a token' },
-  login_pop3: { de: 'Anmelden (POP3)', en: 'Log in (POP3)' },
-  maildrop: { de: 'Postfach ansehen', en: 'Look at the maildrop' },
-  read_one: { de: 'Eine Nachricht lesen', en: 'Read one message' },
-  login_smtp: { de: 'Anmelden (SMTP)', en: 'Log in (SMTP)' },
-  envelope: { de: 'Absender und Empfänger prüfen', en: 'Try sender and recipient' },
-  round_trip: { de: 'Rundlauf', en: 'Round trip' },
-}
 const ICONS: Readonly<Record<StepReport['state'], string>> = { ok: '✔', note: '!', failed: '✋', skipped: '–' }
 const WIDTH = 32
-
-export const titleOf = ({ name }: Pick<StepReport, 'name'>, language: Language): string => TITLES[name][language]
 
 const clock = (at: string, language: Language): string =>
   new Date(at).toLocaleString(language === 'de' ? 'de-DE' : 'en-GB', { dateStyle: 'short', timeStyle: 'short' })
@@ -30,7 +14,7 @@ const clock = (at: string, language: Language): string =>
 /** One line, and under a failure what it means, who must act, and what to click. */
 export function stepText(step: StepReport, language: Language): string {
   const side = step.side === null ? '' : ` ${step.side.toUpperCase()}`
-  const title = step.name.startsWith('login_') ? titleOf(step, language) : `${titleOf(step, language)}${side}`
+  const title = step.name.startsWith('login_') ? stepTitle(step, language) : `${stepTitle(step, language)}${side}`
   const number = String(step.step).padStart(2)
   const ms = step.state === 'skipped' ? ''.padStart(8) : `${step.ms} ms`.padStart(8)
   const lines = [
@@ -58,7 +42,7 @@ const GERMAN: Readonly<Record<string, string>> = {
 function evidenceText({ state, evidence }: StepReport, language: Language): string {
   const [, after] = /^skipped after (\S+)$/.exec(evidence) ?? []
   if (state !== 'skipped' || after === undefined) return language === 'de' ? (GERMAN[evidence] ?? evidence) : evidence
-  const title = TITLES[after as StepName][language]
+  const title = stepTitle({ name: after as StepName }, language)
   return language === 'de' ? `ausgelassen, weil „${title}“ misslang` : `skipped, because “${title}” failed`
 }
 
@@ -104,8 +88,8 @@ export function differenceText(
     .map(({ step, was }) => {
       const side = step.side === null ? '' : ` ${step.side.toUpperCase()}`
       return language === 'de'
-        ? `Am ${at} war es bei Schritt ${step.step} (${titleOf(step, language)}${side}) anders: ${state(was)}; jetzt: ${state(step)}.\n`
-        : `On ${at} step ${step.step} (${titleOf(step, language)}${side}) was different: ${state(was)}; now: ${state(step)}.\n`
+        ? `Am ${at} war es bei Schritt ${step.step} (${stepTitle(step, language)}${side}) anders: ${state(was)}; jetzt: ${state(step)}.\n`
+        : `On ${at} step ${step.step} (${stepTitle(step, language)}${side}) was different: ${state(was)}; now: ${state(step)}.\n`
     })
     .join('')
 }

@@ -5,7 +5,7 @@ import { differences, outcomeOf, type StepReport, type TestOutcome } from '../ac
 import { UserError } from '../base/failure.ts'
 import { findAccount, type Account } from '../db/accounts.ts'
 import { listTests, type StoredTest } from '../db/account-tests.ts'
-import { asWorker } from './as-worker.ts'
+import { asWorker } from '../db/as-worker.ts'
 import { differenceText, stepText, summary } from './account-test-words.ts'
 import type { CommandContext, Installation } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'

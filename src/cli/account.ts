@@ -11,7 +11,7 @@ import { addLedgerCommands } from './account-ledger.ts'
 import { addTestCommand } from './account-test.ts'
 import { addSignInCommand } from './sign-in.ts'
 import { addAdoptSeenCommand } from './adopt-seen.ts'
-import { asWorker } from './as-worker.ts'
+import { asWorker } from '../db/as-worker.ts'
 import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
 

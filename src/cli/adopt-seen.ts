@@ -7,7 +7,7 @@ import { errorCode, UserError } from '../base/failure.ts'
 import type { AdoptedSeen } from '../accounts/adopt-seen.ts'
 import { isForeignGetmailFile, SEEN_TOOLS, type SeenTool } from '../accounts/seen-lists.ts'
 import { findAccount } from '../db/accounts.ts'
-import { asWorker } from './as-worker.ts'
+import { asWorker } from '../db/as-worker.ts'
 import type { CommandContext } from './installation.ts'
 import { answer, JSON_FLAG, withInstallation, type JsonOption } from './run.ts'
 

@@ -4,20 +4,13 @@ import { readFileSync } from 'node:fs'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { Command } from 'commander'
 import { instant } from '../base/clock.ts'
+import { clientJson } from '../contract/clients.ts'
 import { errorCode, UserError } from '../base/failure.ts'
 import { fingerprintOf } from '../credentials/fingerprint.ts'
 import { sealClientProof } from '../credentials/sealed.ts'
-import {
-  findClient,
-  listClients,
-  setClientLabel,
-  setSecretExpiry,
-  storeNextSecret,
-  type ClientDetails,
-} from '../db/client-secrets.ts'
+import { findClient, listClients, setClientLabel, setSecretExpiry, storeNextSecret } from '../db/client-secrets.ts'
 import type { ClientProof } from '../oauth/token.ts'
-import type { Vault } from '../secrets/vault.ts'
-import { asWorker } from './as-worker.ts'
+import { asWorker } from '../db/as-worker.ts'
 import { addPowershellCommand } from './client-powershell.ts'
 import { clientRow, clientText, HEAD, promotedText, refusedText, unprovenText, waitingText } from './client-words.ts'
 import type { CommandContext } from './installation.ts'
@@ -40,7 +33,7 @@ export function addClientCommands(program: Command, ctx: CommandContext): void {
       answer(
         ctx,
         options,
-        clients.map((one) => clientJson(one, vault)),
+        clients.map((one) => clientJson(one, fingerprintOf(vault, one))),
         () =>
           table([HEAD[language], ...clients.map((one) => clientRow(one, language, clock.now()))], ctx.terminal.columns),
       )
@@ -55,7 +48,7 @@ export function addClientCommands(program: Command, ctx: CommandContext): void {
   ).action((name: string, options: Options) =>
     withInstallation(ctx, async ({ db, vault, clock }) => {
       const found = await findClient(db, name)
-      answer(ctx, options, clientJson(found, vault), () =>
+      answer(ctx, options, clientJson(found, fingerprintOf(vault, found)), () =>
         clientText(found, fingerprintOf(vault, found), chosenLanguage(options), clock.now()),
       )
     }),
@@ -234,28 +227,3 @@ function read(file: string): string {
     throw new UserError(`${file}: cannot be read (${errorCode(error)})`, { cause: error, exitCode: 2 })
   }
 }
-
-const clientJson = (client: ClientDetails, vault: Vault): object => ({
-  id: client.id,
-  label: client.label,
-  provider: client.provider,
-  token_endpoint: client.tokenEndpoint,
-  client_id: client.clientId,
-  proof: client.proofKind,
-  fingerprint: fingerprintOf(vault, client),
-  secret_changed_at: client.secretChangedAt,
-  secret_expires_at: client.secretExpiresAt,
-  next: client.next && {
-    proof: client.next.kind,
-    state: client.next.state,
-    expires_at: client.next.expiresAt,
-    evidence: client.next.evidence,
-  },
-  accounts: client.accounts,
-  refused: client.breaker && {
-    flag: client.breaker.flag,
-    since: client.breaker.since,
-    next_probe_at: client.breaker.nextProbeAt,
-    evidence: client.breaker.evidence,
-  },
-})

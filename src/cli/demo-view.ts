@@ -5,7 +5,7 @@ import type { AccountStatus } from '../db/status.ts'
 import { explain } from '../failures/catalogue.ts'
 import { stateText } from '../health/verdict.ts'
 import type { Terminal } from './installation.ts'
-import { statusJson } from './status-json.ts'
+import { statusJson } from '../contract/status.ts'
 import { table } from './run.ts'
 
 interface Seen {
@@ -31,7 +31,7 @@ export class DemoView {
 
   begin(about: { url: string; dataFolder: string; seconds: number }): void {
     this.#headline =
-      `Poststelle demo, up after ${about.seconds.toFixed(1)} s. Status page: ${about.url}\n` +
+      `Poststelle demo, up after ${about.seconds.toFixed(1)} s. Open in a browser: ${about.url}\n` +
       `Everything here is simulated and stays on this machine; data in ${about.dataFolder}. Ctrl-C ends it.\n`
     if (this.#json)
       this.#terminal.out(

@@ -83,7 +83,7 @@ async function runDemo(
   const view = new DemoView(ctx.terminal, options.json ?? false)
   try {
     view.begin({
-      url: service.url ?? '',
+      url: service.setUpUrl ?? service.url ?? '',
       dataFolder: installation.config.dataFolder,
       seconds: (performance.now() - started) / 1000,
     })

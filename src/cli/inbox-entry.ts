@@ -3,24 +3,6 @@
 import type { InboxEntry, ParseState } from '../db/inbox.ts'
 import { printableLine } from './printable.ts'
 
-/** The shape is a contract: docs/cli.md. */
-export const entryJson = (entry: InboxEntry): object => ({
-  id: entry.id,
-  account: entry.account,
-  received_at: entry.receivedAt,
-  date_at: entry.dateAt,
-  from_address: entry.fromAddress,
-  from_name: entry.fromName,
-  subject: entry.subject,
-  size_bytes: entry.sizeBytes,
-  complete: entry.complete,
-  acknowledged_at: entry.acknowledgedAt,
-  parse_state: entry.parseState,
-  kind: entry.kind,
-  position: entry.position,
-  attachment_count: entry.attachmentCount,
-})
-
 const STATE_MARK: Readonly<Record<ParseState, readonly string[]>> = {
   pending: ['not parsed yet'],
   parsed: [],

@@ -1,8 +1,8 @@
 // What the commands of `poststelle inbox` take: ids, times, and which messages are meant.
 
 import { InvalidArgumentError, type Command } from 'commander'
-import { DAY_MS, HOUR_MS, instant, later } from '../base/clock.ts'
 import { UserError } from '../base/failure.ts'
+import { parseWhen, type When } from '../contract/when.ts'
 import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import type { InboxFilter } from '../db/inbox.ts'
@@ -20,22 +20,15 @@ export function positive(text: string): number {
   return value
 }
 
-/** An instant, or a time before now. */
-export type When = (now: Date) => Date
-
-const UNIT_MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: DAY_MS, w: 7 * DAY_MS }
+export type { When }
 
 export function when(text: string): When {
-  const [, count, unit = ''] = /^(\d{1,4})([hdw])$/.exec(text) ?? []
-  if (count !== undefined) return (now) => later(now, -Number(count) * (UNIT_MS[unit] ?? 0))
-  const [, day = '', time = '00:00', zone = 'Z'] =
-    /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
-  const at = instant(day, time, zone)
+  const at = parseWhen(text)
   if (!at)
     throw new InvalidArgumentError(
       'It is a date such as 2026-11-23 or 2026-11-23T08:00Z, or a time back such as 7d or 12h.',
     )
-  return () => at
+  return at
 }
 
 /** A query of many thousand words is too much for the database, which says so in words of its own. */

@@ -3,10 +3,11 @@
 
 import { Option, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
+import { inboxDetailJson } from '../contract/inbox.ts'
 import type { Db } from '../db/database.ts'
 import { loadMessage, type MessageDetail } from '../db/inbox.ts'
 import { attachmentBytes, rawMessage } from '../db/message-bytes.ts'
-import { entryJson, minute } from './inbox-entry.ts'
+import { minute } from './inbox-entry.ts'
 import { noMessage, positive } from './inbox-options.ts'
 import type { CommandContext } from './installation.ts'
 import { writeNewFile } from './new-file.ts'
@@ -53,7 +54,7 @@ export function addInboxShowCommand(inbox: Command, ctx: CommandContext): void {
         const part = chosenPart(db, message, options)
         if (part) await deliver(ctx, part, options.output)
         else if (options.output === undefined)
-          answer(ctx, options, detailJson(message), () => detailText(message, ctx.terminal.columns))
+          answer(ctx, options, inboxDetailJson(message), () => detailText(message, ctx.terminal.columns))
         else
           throw new UserError('--output needs --raw, --text, --html, --headers or --attachment: what to write', {
             exitCode: 2,
@@ -122,45 +123,6 @@ async function deliver({ terminal }: CommandContext, part: Part, output: string 
     })
   else for await (const piece of part.bytes) await terminal.write(piece)
 }
-
-/** The shape is a contract: docs/cli.md. */
-const detailJson = (message: MessageDetail): object => ({
-  ...entryJson(message),
-  to_addresses: message.toAddresses,
-  message_id: message.messageId,
-  sha256: message.sha256,
-  parse_reason: message.parseReason,
-  parse_notes: message.parseNotes,
-  thread_id: message.threadId,
-  in_reply_to: message.inReplyTo,
-  reference_ids: message.referenceIds,
-  body_text: message.bodyText,
-  body_html: message.bodyHtml,
-  attachments: message.attachments.map((a) => ({
-    ordinal: a.ordinal,
-    name: a.name,
-    content_type: a.contentType,
-    disposition: a.disposition,
-    content_id: a.contentId,
-    size_bytes: a.sizeBytes,
-    sha256: a.sha256,
-  })),
-  delivery_reports: message.deliveryReports.map((r) => ({
-    action: r.action,
-    recipient: r.recipient,
-    status: r.status,
-    diagnostic: r.diagnostic,
-    reporting_mta: r.reportingMta,
-    original_message_id: r.originalMessageId,
-    outbound_message_id: r.outboundMessageId,
-  })),
-  thread: message.thread.map((t) => ({
-    id: t.id,
-    received_at: t.receivedAt,
-    from_address: t.fromAddress,
-    subject: t.subject,
-  })),
-})
 
 const KIND = {
   mail: 'mail',

@@ -2,10 +2,11 @@
 
 import { Option, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
+import { inboxEntryJson } from '../contract/inbox.ts'
 import { findAccount } from '../db/accounts.ts'
 import { acknowledge, acknowledgeUpTo, listInbox, type ParseState } from '../db/inbox.ts'
 import { reparse } from '../db/parsing.ts'
-import { entryJson, entryRow } from './inbox-entry.ts'
+import { entryRow } from './inbox-entry.ts'
 import { addInboxExportCommand } from './inbox-export.ts'
 import { addFilterOptions, inboxFilter, noMessage, positive, type FilterOptions } from './inbox-options.ts'
 import { addInboxShowCommand } from './inbox-show.ts'
@@ -54,7 +55,7 @@ function addListCommand(inbox: Command, ctx: CommandContext): void {
         const found = await listInbox(db, filter, { limit: limit + 1, afterId: after })
         const shown = found.slice(0, limit)
         const next = found.length > limit ? (shown.at(-1)?.id ?? null) : null
-        answer(ctx, options, { messages: shown.map(entryJson), next_after: next }, () => {
+        answer(ctx, options, { messages: shown.map(inboxEntryJson), next_after: next }, () => {
           if (shown.length > 0)
             return (
               table(shown.map(entryRow), ctx.terminal.columns) + (next === null ? '' : `older ones: --after ${next}\n`)

@@ -17,7 +17,7 @@ import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { printableLine } from './printable.ts'
 import { answer, JSON_FLAG, table, withInstallation, wrapped, type JsonOption } from './run.ts'
-import { incidentJson } from './status-json.ts'
+import { incidentDetailsJson, incidentJson } from '../contract/incidents.ts'
 
 const MOST = 1_000
 const SHOWN_ACCOUNTS = 50
@@ -50,7 +50,7 @@ export function addIncidentCommands(program: Command, ctx: CommandContext): void
       const language = chosenLanguage(options)
       const found = await loadIncident(db, id)
       if (!found) throw new UserError(`there is no incident ${id}; "poststelle incident list" shows what is there`)
-      answer(ctx, options, detailsJson(found, language), () =>
+      answer(ctx, options, incidentDetailsJson(found, language), () =>
         detailsText(found, language, clock.now(), Math.max(80, ctx.terminal.columns)),
       )
     }),
@@ -80,28 +80,6 @@ function listText(rows: readonly IncidentRow[], language: Language, now: Date, w
     Math.max(80, width),
   )
 }
-
-const detailsJson = (incident: IncidentDetails, language: Language): object => ({
-  ...incidentJson(incident, language),
-  merged_into: incident.merged_into,
-  meaning: explain(incident.flag, language).meaning,
-  steps: explain(incident.flag, language).steps,
-  link: explain(incident.flag, language).link,
-  events: incident.events.map(({ at, event, accounts, waiting, lastedSeconds, sentSince }) => ({
-    at,
-    event,
-    accounts,
-    waiting,
-    lasted_seconds: lastedSeconds,
-    sent_since: sentSince,
-  })),
-  affected: incident.affected.map(({ email, direction, joinedAt, leftAt }) => ({
-    email,
-    direction,
-    joined_at: joinedAt,
-    left_at: leftAt,
-  })),
-})
 
 function detailsText(incident: IncidentDetails, language: Language, now: Date, width: number): string {
   const german = language === 'de'

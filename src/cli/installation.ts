@@ -29,6 +29,8 @@ export interface Installation {
 export interface Service {
   /** Of the status page; undefined without the role `api`. */
   readonly url: string | undefined
+  /** A one-time link, where nobody can log in yet. */
+  readonly setUpUrl: string | undefined
   readonly queueBackend: 'redis' | 'postgres'
   stop(): Promise<void>
 }

@@ -6,32 +6,6 @@ import { etaWords, stateWords } from './outbox-words.ts'
 import { printableLine } from './printable.ts'
 import { age } from './run.ts'
 
-/** The shape is a contract: docs/cli.md. */
-export const entryJson = (entry: OutboxEntry): object => ({
-  id: entry.id,
-  account: entry.account,
-  account_id: entry.accountId,
-  state: entry.state,
-  hold_reason: entry.holdReason,
-  envelope_from: entry.envelopeFrom,
-  recipient: entry.recipient,
-  recipient_count: entry.recipientCount,
-  message_id: entry.messageId,
-  subject: entry.subject,
-  size_bytes: entry.sizeBytes,
-  idempotency_key: entry.idempotencyKey,
-  priority: entry.priority,
-  created_at: entry.createdAt,
-  next_attempt_at: entry.nextAttemptAt,
-  eta: entry.eta,
-  expires_at: entry.expiresAt,
-  attempts: entry.attempts,
-  repeated: entry.repeated,
-  finished_at: entry.finishedAt,
-  last_reply: entry.lastReply,
-  last_flag: entry.lastFlag,
-})
-
 export const HEAD: Readonly<Record<Language, readonly string[]>> = {
   de: ['NR.', 'ALTER', 'KONTO', 'AN', 'ZUSTAND', 'GEHT', 'BETREFF'],
   en: ['ID', 'AGE', 'ACCOUNT', 'TO', 'STATE', 'GOES', 'SUBJECT'],

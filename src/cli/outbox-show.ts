@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander'
 import { UserError } from '../base/failure.ts'
+import { outboxDetailJson } from '../contract/outbox.ts'
 import { loadOutboxMessage, type DeliveryAttempt, type OutboxDetail } from '../db/outbox.ts'
 import { explain } from '../failures/catalogue.ts'
 import type { Language } from '../health/verdict.ts'
@@ -9,7 +10,6 @@ import { minute } from './inbox-entry.ts'
 import { positive } from './inbox-options.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
-import { entryJson } from './outbox-entry.ts'
 import { etaWords, outcomeWords, phaseWords, recipientWords, say, stateWords } from './outbox-words.ts'
 import { printableLine, printableText } from './printable.ts'
 import { answer, JSON_FLAG, table, withInstallation, type JsonOption } from './run.ts'
@@ -29,7 +29,7 @@ export function addOutboxShowCommand(outbox: Command, ctx: CommandContext): void
     withInstallation(ctx, async ({ db, clock }) => {
       const message = await loadOutboxMessage(db, id)
       if (!message) throw new UserError(`there is no message ${id}; "poststelle outbox list" shows what is there`)
-      answer(ctx, options, detailJson(message), () =>
+      answer(ctx, options, outboxDetailJson(message), () =>
         detailText(message, {
           language: chosenLanguage(options),
           now: clock.now(),
@@ -40,32 +40,6 @@ export function addOutboxShowCommand(outbox: Command, ctx: CommandContext): void
     }),
   )
 }
-
-/** The shape is a contract: docs/cli.md. */
-const detailJson = (message: OutboxDetail): object => ({
-  ...entryJson(message),
-  recipients: message.recipients.map((r) => ({
-    address: r.address,
-    state: r.state,
-    reply_code: r.replyCode,
-    enhanced_code: r.enhancedCode,
-    reply: r.reply,
-    flag: r.flag,
-    updated_at: r.updatedAt,
-  })),
-  delivery_attempts: message.deliveryAttempts.map((t) => ({
-    number: t.number,
-    started_at: t.startedAt,
-    finished_at: t.finishedAt,
-    phase: t.phase,
-    outcome: t.outcome,
-    step: t.step,
-    reply: t.reply,
-    flag: t.flag,
-    transcript: t.transcript,
-  })),
-  account_flags: message.accountFlags,
-})
 
 interface View {
   readonly language: Language

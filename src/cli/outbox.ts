@@ -1,13 +1,14 @@
 // `poststelle outbox`: mail for sending on the command line. list stands here; show and the changes in files of their own.
 
 import type { Command } from 'commander'
+import { outboxEntryJson } from '../contract/outbox.ts'
 import { countOutbox, listOutbox, type OutboxEntry, type StateCount } from '../db/outbox.ts'
 import type { Language } from '../health/verdict.ts'
 import { positive } from './inbox-options.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { addOutboxChangeCommands } from './outbox-change.ts'
-import { entryJson, entryRow, HEAD, replyLine } from './outbox-entry.ts'
+import { entryRow, HEAD, replyLine } from './outbox-entry.ts'
 import { addOutboxFenceCommand } from './outbox-fence.ts'
 import { addOutboxFilterOptions, isNarrow, outboxFilter, type OutboxFilterOptions } from './outbox-options.ts'
 import { addOutboxShowCommand } from './outbox-show.ts'
@@ -46,7 +47,7 @@ function addListCommand(outbox: Command, ctx: CommandContext): void {
       const next = found.length > limit ? (shown.at(-1)?.id ?? null) : null
       const value = {
         counts: counts.map(({ state, holdReason, count }) => ({ state, hold_reason: holdReason, count })),
-        messages: shown.map(entryJson),
+        messages: shown.map(outboxEntryJson),
         next_after: next,
       }
       answer(ctx, options, value, () => {

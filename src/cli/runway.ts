@@ -1,6 +1,7 @@
 // `poststelle runway`: what ends, and when; as a list, for programs, or as a calendar.
 
 import type { Command } from 'commander'
+import { runwayJson } from '../contract/runway.ts'
 import { readRunway } from '../db/runway.ts'
 import { calendarOf } from '../health/ical.ts'
 import type { Language } from '../health/phrases.ts'
@@ -31,20 +32,6 @@ export function addRunwayCommand(program: Command, ctx: CommandContext): void {
     }),
   )
 }
-
-export const runwayJson = (
-  { kind, subject, endsAt, daysLeft, threshold, accounts, title, remedy }: RunwayItem,
-  language: Language,
-): object => ({
-  kind,
-  subject,
-  ends_at: endsAt,
-  days_left: daysLeft,
-  threshold_days: threshold,
-  accounts,
-  title: title[language],
-  remedy: remedy[language],
-})
 
 function listText(items: readonly RunwayItem[], language: Language, width: number): string {
   if (items.length === 0) return language === 'de' ? 'Nichts läuft ab.\n' : 'Nothing expires.\n'

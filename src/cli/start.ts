@@ -29,6 +29,7 @@ export function addStartCommand(program: Command, ctx: CommandContext): void {
           version: ctx.version,
           roles: [...roles],
           url: service.url,
+          ...(service.setUpUrl !== undefined && { set_up_url: service.setUpUrl }),
           database: config.databaseUrl === undefined ? `embedded in ${config.dataFolder}` : 'DATABASE_URL',
           queues: service.queueBackend,
         }

@@ -12,7 +12,7 @@ import { stateText, worstFirst, type Language } from '../health/verdict.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { age, answer, JSON_FLAG, table, withInstallation, wrapped, type JsonOption } from './run.ts'
-import { fullStatusJson } from './status-json.ts'
+import { fullStatusJson } from '../contract/status.ts'
 
 /** An installation of up to so many accounts is shown whole. */
 const FEW = 20

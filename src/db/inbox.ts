@@ -12,6 +12,17 @@ export interface InboxFilter {
   readonly search?: string | undefined
   readonly state?: ParseState | undefined
   readonly unacknowledged?: boolean | undefined
+  /** Part of the sender's address or name. */
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  readonly subject?: string | undefined
+  readonly hasAttachment?: boolean | undefined
+  readonly messageId?: string | undefined
+  /** In bytes. */
+  readonly largerThan?: number | undefined
+  readonly before?: Date | undefined
+  /** Only the headers are here. */
+  readonly incomplete?: boolean | undefined
 }
 
 export interface InboxEntry {
@@ -46,6 +57,8 @@ export function splitSearch(words: string): { wanted: string; unwanted: string }
 const query = (words: string): RawBuilder<unknown> => sql`(websearch_to_tsquery('german', ${words})
   || websearch_to_tsquery('english', ${words}) || websearch_to_tsquery('simple', ${words}))`
 
+const like = (text: string): string => `%${text.replace(/[\\%_]/g, '\\$&')}%`
+
 /** For a query on messages m, accounts a and, left joined, message_contents c. */
 export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
   const parts = [sql`true`]
@@ -53,6 +66,19 @@ export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
   if (filter.since) parts.push(sql`m.received_at >= ${filter.since}`)
   if (filter.unacknowledged) parts.push(sql`m.acknowledged_at is null`)
   if (filter.state) parts.push(filter.state === 'pending' ? sql`c.message_id is null` : sql`c.state = ${filter.state}`)
+  if (filter.incomplete) parts.push(sql`not m.complete`)
+  if (filter.before) parts.push(sql`m.received_at < ${filter.before}`)
+  if (filter.from !== undefined)
+    parts.push(sql`(m.from_address ilike ${like(filter.from)} or m.from_name ilike ${like(filter.from)})`)
+  if (filter.to !== undefined) parts.push(sql`m.to_addresses ilike ${like(filter.to)}`)
+  if (filter.subject !== undefined) parts.push(sql`m.subject ilike ${like(filter.subject)}`)
+  if (filter.messageId !== undefined)
+    parts.push(sql`m.internet_message_id = any(${[filter.messageId, `<${filter.messageId}>`]}::text[])`)
+  if (filter.largerThan !== undefined) parts.push(sql`m.size_bytes > ${filter.largerThan}`)
+  if (filter.hasAttachment !== undefined)
+    parts.push(
+      sql`${filter.hasAttachment ? sql`` : sql`not`} exists (select from poststelle.attachments t where t.message_id = m.id)`,
+    )
   if (filter.search !== undefined) {
     const { wanted, unwanted } = splitSearch(filter.search)
     const found = [

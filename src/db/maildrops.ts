@@ -157,11 +157,13 @@ export interface PollTrace {
   readonly guard: GuardState | null
 }
 
-export async function savePoll(tx: Tx, accountId: number, poll: PollTrace): Promise<void> {
+/** `busy`: it brought mail. */
+export async function savePoll(tx: Tx, accountId: number, poll: PollTrace, busy: boolean): Promise<void> {
   await tx
     .updateTable('maildrops')
     .set({
       last_poll_at: sql<Date>`now()`,
+      pulse: sql<string>`right(pulse || ${busy ? '+' : '.'}, 48)`,
       listed_at: poll.listing?.listedAt ?? null,
       listed_count: poll.listing?.count ?? null,
       listed_size_bytes: poll.listing?.sizeBytes ?? null,
@@ -198,13 +200,18 @@ export async function settleQuietPoll(
           and f.direction = 'receive' and f.cleared_at is null and f.stage not in ('ledger', 'silence'))
       returning l.account_id
     ), maildrop as (
-      update poststelle.maildrops d set last_poll_at = now(), current_interval_seconds = ${poll.currentSeconds}
+      update poststelle.maildrops d set last_poll_at = now(), current_interval_seconds = ${poll.currentSeconds}, pulse = right(d.pulse || '.', 48)
       from released r where d.account_id = r.account_id
     ), health as (
       update poststelle.account_health h set last_ok_at = ${poll.now}, last_run_at = now()
       from released r where h.account_id = r.account_id and h.direction = 'receive'
     ) select from released`.execute(db)
   return rows.length > 0
+}
+
+/** A poll that failed, in the pulse of the maildrop. */
+export async function notePollFailed(tx: Tx, accountId: number): Promise<void> {
+  await sql`update poststelle.maildrops set pulse = right(pulse || 'x', 48) where account_id = ${accountId}`.execute(tx)
 }
 
 /** A session with a server without UIDL broke at this message. */

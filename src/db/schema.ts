@@ -5,6 +5,7 @@ import type { Direction, Provider } from '../base/failure.ts'
 import type { CredentialTables, OAuthFlow } from './schema-credentials.ts'
 import type { IncidentTables } from './schema-incidents.ts'
 import type { OutboundTables } from './schema-outbound.ts'
+import type { PeopleTables } from './schema-people.ts'
 import type { TestTables } from './schema-tests.ts'
 
 type Now = ColumnType<Date, Date | undefined, Date>
@@ -30,7 +31,7 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables extends CredentialTables, OutboundTables, IncidentTables, TestTables {
+export interface Tables extends CredentialTables, OutboundTables, IncidentTables, PeopleTables, TestTables {
   workers: {
     id: Generated<number>
     host: string
@@ -68,6 +69,12 @@ export interface Tables extends CredentialTables, OutboundTables, IncidentTables
     messages_per_minute: number | null
     recipients_per_day: number | null
     recipients_per_message: number | null
+    paused_receive_by: ColumnType<string | null, string | null | undefined, string | null>
+    paused_receive_reason: ColumnType<string | null, string | null | undefined, string | null>
+    paused_receive_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+    paused_send_by: ColumnType<string | null, string | null | undefined, string | null>
+    paused_send_reason: ColumnType<string | null, string | null | undefined, string | null>
+    paused_send_at: ColumnType<Date | null, Date | null | undefined, Date | null>
   }
   lanes: {
     account_id: number
@@ -111,6 +118,7 @@ export interface Tables extends CredentialTables, OutboundTables, IncidentTables
     guard_figures: Json<GuardFigures>
     freshness_minutes: number | null
     canary_minutes: number | null
+    pulse: Generated<string>
   }
   maildrop_uidls: {
     account_id: number

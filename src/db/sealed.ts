@@ -20,6 +20,7 @@ export const SEALED_PLACES: readonly SealedPlace[] = [
   { table: 'oauth_clients', id: 'id', column: 'client_secret_sealed', name: 'client_secret' },
   { table: 'oauth_clients', id: 'id', column: 'next_secret_sealed', name: 'next_secret' },
   { table: 'sign_ins', id: 'id', column: 'verifier_sealed', name: 'verifier' },
+  { table: 'operators', id: 'id', column: 'totp_sealed', name: 'totp' },
 ]
 
 export interface SealedValue {

@@ -54,6 +54,8 @@ const entries = new Map(readData('flags', flagEntry).map((entry) => [entry.flag,
 
 export const flags = (): readonly FlagEntry[] => [...entries.values()]
 
+export const isFlag = (name: string): boolean => entries.has(name)
+
 /** Throws where the catalogue has no such flag: a rule or a caller has misspelt it. */
 export function flagEntryOf(flag: string): FlagEntry {
   const entry = entries.get(flag)

@@ -86,7 +86,7 @@ async function onPostgres(connectionString: string, onError: (error: Error) => v
       // nothing else of the process would have its turn. One that never ran is replaced by the watchdog.
       void worker
         .waitUntilReady()
-        .then(() => worker.run())
+        .then(() => (worker.closing ? undefined : worker.run())) // one that was closed meanwhile would never end
         .catch(onError)
       open.add(worker)
       worker.once('closed', () => open.delete(worker))

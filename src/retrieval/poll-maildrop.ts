@@ -9,7 +9,7 @@ import type { Account } from '../db/accounts.ts'
 import type { Database } from '../db/database.ts'
 import { hostKey, type HostSide } from '../db/host-breakers.ts'
 import { holdLease, releaseLane, type Lease } from '../db/lanes.ts'
-import { savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
+import { notePollFailed, savePoll, settleQuietPoll, type Maildrop } from '../db/maildrops.ts'
 import { loadReceiving } from '../db/receiving.ts'
 import { isOwnRefusal } from '../failures/own-refusal.ts'
 import { isRefusedLogin } from '../failures/refused-login.ts'
@@ -138,7 +138,7 @@ async function settleOk(
   }
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
-    await savePoll(tx, lease.accountId, { ...done, currentIntervalSeconds: next.currentSeconds })
+    await savePoll(tx, lease.accountId, { ...done, currentIntervalSeconds: next.currentSeconds }, busy)
     await recordOk(tx, lease.accountId, 'receive', now)
     if (!done.quiet) await recordNotes(tx, lease.accountId, 'receive', await notesOf(tx, lease.accountId, done))
     if (maildrop.hostTrouble) await recordHostSuccess(tx, host, lease.accountId)
@@ -160,6 +160,7 @@ async function settleFailed(
   const soonest = later(now, floorSeconds(account, maildrop.loginDelaySeconds) * SECOND_MS)
   await ctx.db.transaction().execute(async (tx) => {
     await holdLease(tx, lease)
+    await notePollFailed(tx, lease.accountId)
     // a refusal by the token endpoint was recorded when it came; here it only ends the session
     const parkedUntil =
       failure.stage === 'token'

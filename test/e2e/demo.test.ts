@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { isAlive, removeFolder, tempFolder } from '../support/child.ts'
+import { setUp } from '../support/api.ts'
 import { startCommand } from '../support/command.ts'
 
 /** Every process that has the folder in its command line or works in it: the service and its database. */
@@ -29,7 +30,7 @@ describe('the demo', () => {
 
   test('shows mail stored, mail handed over, a token refreshed, and at least three different flags; SIGTERM leaves nothing behind', async () => {
     const demo = startCommand(['demo'], { env })
-    await demo.until(/Status page: http:\/\/127\.0\.0\.1:\d+\//)
+    await demo.until(/Open in a browser: http:\/\/127\.0\.0\.1:\d+\//)
     await Promise.all([
       demo.until(/mail stored: \d/),
       demo.until(/mail handed over: \d/),
@@ -47,8 +48,9 @@ describe('the demo', () => {
         { timeout: 60_000 },
       )
       .toBeGreaterThanOrEqual(3)
-    const url = /Status page: (\S+)/.exec(demo.out())?.[1] ?? ''
-    expect(await (await fetch(`${url}?lang=en`)).text()).toContain('accounts need you.')
+    const setUpUrl = /Open in a browser: (\S+)/.exec(demo.out())?.[1] ?? ''
+    const ask = await setUp({ url: new URL('/', setUpUrl).href, setUpUrl })
+    expect((await ask('GET', '/api/v1/overview?lang=en')).json.verdict).toContain('accounts need you.')
     demo.child.kill('SIGTERM')
     const { code, err } = await demo.ended()
     expect({ code, err }).toEqual({ code: 0, err: '' })

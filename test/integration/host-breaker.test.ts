@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { statusJson } from '../../src/cli/status-json.ts'
+import { statusJson } from '../../src/contract/status.ts'
 import { listHostBreakers } from '../../src/db/host-breakers.ts'
 import { wakeNow } from '../../src/db/lanes.ts'
 import { pollMaildrop, type PollResult } from '../../src/retrieval/poll-maildrop.ts'

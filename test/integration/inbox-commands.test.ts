@@ -339,7 +339,7 @@ describe('poststelle inbox', () => {
   })
 
   test.each([
-    [['list', '--since', 'yesterday'], 2, /It is a date such as 2026-11-23/],
+    [['list', '--since', 'once'], 2, /It is a date such as 2026-11-23/],
     [['list', '--since', '2026-13-01'], 2, /It is a date/],
     [['list', '--limit', '0'], 2, /It is a whole number from 1/],
     [['list', '--state', 'lost'], 2, /--state/],

@@ -293,7 +293,7 @@ describe('poststelle outbox', () => {
     ['list --state queued,lost', 2, /Allowed are scheduled, queued/],
     ['list --reason why', 2, /Allowed are manual/],
     ['list --account nobody@example.test', 1, /there is no account "nobody@example\.test"/],
-    ['list --since yesterday', 2, /It is a date such as/],
+    ['list --since once', 2, /It is a date such as/],
     ['show 999999', 1, /there is no message 999999; "poststelle outbox list"/],
     ['resolve 1', 2, /give --sent or --resend/],
     ['resolve 1 --sent --resend', 2, /cannot be used with/],

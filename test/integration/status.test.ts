@@ -7,17 +7,18 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/base/config.ts'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { Installation, Service } from '../../src/cli/installation.ts'
+import type { Installation } from '../../src/cli/installation.ts'
 import { openInstallation, startService } from '../../src/compose.ts'
 import { WorkerSession } from '../../src/db/worker-session.ts'
 import { reconcileIncidents } from '../../src/health/reconcile-incidents.ts'
+import type { OverviewJson } from '../../src/contract/overview.ts'
+import { askWith } from '../support/api.ts'
 import { freshDatabase, type TestDatabase } from '../support/database.ts'
 import { flagLanes, seedAccounts, seedClient, seedWaiting } from '../support/health-rows.ts'
 import { programOn, type RunProgram } from '../support/program.ts'
 
 let database: TestDatabase
 let installation: Installation
-let service: Service
 let program: RunProgram
 let worker: WorkerSession | undefined
 const folder = mkdtempSync(join(tmpdir(), 'poststelle-status-'))
@@ -33,11 +34,9 @@ beforeAll(async () => {
     POSTSTELLE_HTTP: '127.0.0.1:0',
   })
   installation = await openInstallation(config, silentLogger, { migrations: 'require' })
-  service = await startService(installation, new Set(['api']), () => undefined)
 })
 afterAll(async () => {
   await worker?.close()
-  await service.stop()
   await installation.close()
   await database.drop()
   rmSync(folder, { recursive: true, force: true })
@@ -67,13 +66,14 @@ async function workers(running: boolean): Promise<void> {
     : undefined
 }
 
-/** Verdict and facts of the page, and the title of its tab. */
-async function page(language: string): Promise<{ head: string; title: string; html: string }> {
-  const html = await (await fetch(`${service.url}?lang=${language}`)).text()
-  const [verdict, facts] = ['verdict', 'facts'].map(
-    (name) => new RegExp(`class="${name}[^>]*>([^<]*)<`).exec(html)?.[1] ?? '',
-  )
-  return { head: `${verdict} ${facts}`.trim(), title: /<title>([^<]*)/.exec(html)?.[1] ?? '', html }
+/** Verdict and facts of the page, the title of its tab, and what else its answer holds. */
+async function page(language: string): Promise<{ head: string; title: string; json: OverviewJson }> {
+  // a service of its own: all that ask within a second share one reading
+  const service = await startService(installation, new Set(['api']), () => undefined)
+  const ask = await askWith(database.db, service.url ?? '', 'reader')
+  const { json } = (await ask('GET', `/api/v1/overview?lang=${language}`)) as { json: OverviewJson }
+  await service.stop()
+  return { head: `${json.verdict} ${json.facts.join(' · ')}`.trim(), title: json.title, json }
 }
 
 interface Situation {
@@ -307,9 +307,11 @@ describe('the status', () => {
     expect(text.match(/^a\d+@\S+ {2}/gm)).toHaveLength(20)
     expect(text).toContain('10 weitere gestört, 370 Konten ohne eigene Störung: poststelle status --all')
     expect((await command('status', '--all')).match(/^a\d+@\S+ {2}/gm)).toHaveLength(400)
-    const { html } = await page('de')
-    expect(html.match(/<tr><th scope="row">/g)).toHaveLength(30)
-    expect(html).toContain('370 weitere Konten: <code>poststelle status --all</code>')
+    const { json } = await page('de')
+    expect(json.attention).toMatchObject([
+      { subject: 'a1@firma.example, a2@firma.example, a3@firma.example, 27 weitere' },
+    ])
+    expect(json.lamps).toMatchObject({ receive_blocked: 30, receive_ok: 370 })
   })
 
   test('a host that is out of reach leaves its accounts out of the list, on the page too', async () => {
@@ -318,7 +320,7 @@ describe('the status', () => {
     await flagLanes(database.db, await seedAccounts(database.db, 40, firma), 'send', lost)
     await reconcileIncidents(database.db)
     expect((await command('status', '--lang', 'en')).match(/^a\d+@\S+ {2}/gm)).toBeNull()
-    expect((await page('en')).html.match(/<tr><th scope="row">/g)).toBeNull()
+    expect((await page('en')).json.attention).toMatchObject([{ subject: 'mail.firma.example', human: false }])
   })
 
   test('JSON keeps its shape and adds incidents', async () => {

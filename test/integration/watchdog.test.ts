@@ -23,6 +23,7 @@ describe('the watchdog', () => {
       progress,
       worker: queues.worker(kind.queue, async () => '', { concurrency: 1 }),
     }))
+    await Promise.all(workers.map(({ worker }) => worker.waitUntilReady()))
   })
   afterAll(async () => {
     await Promise.all(workers.map(({ worker }) => worker.close()))

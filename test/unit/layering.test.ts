@@ -14,6 +14,7 @@ const FLOORS = [
   ['sandbox'],
   ['credentials'],
   ['accounts', 'retrieval', 'delivery'],
+  ['contract'],
   ['jobs'],
   ['workers', 'api', 'cli'],
   ['compose.ts'],

@@ -33,15 +33,20 @@ test('an account is imported while its poll is settled', async () => {
     await holdLease(tx, lease)
     const importing = Promise.allSettled([house.importAccounts([account('a@example.test', 2)])])
     await untilSomebodyWaits()
-    await savePoll(tx, id, {
-      loginDelaySeconds: 7,
-      currentIntervalSeconds: null,
-      listing: undefined,
-      firstSyncDoneAt: null,
-      hashIdentity: false,
-      hashResumeAfter: null,
-      guard: null,
-    })
+    await savePoll(
+      tx,
+      id,
+      {
+        loginDelaySeconds: 7,
+        currentIntervalSeconds: null,
+        listing: undefined,
+        firstSyncDoneAt: null,
+        hashIdentity: false,
+        hashResumeAfter: null,
+        guard: null,
+      },
+      false,
+    )
     return { importing }
   })
   expect(await imports.importing).toMatchObject([{ status: 'fulfilled', value: [{ change: 'changed' }] }])

@@ -39,6 +39,8 @@ describe('the configuration', () => {
       dataFolder: path.resolve('data'),
       keys: undefined,
       http: { host: '127.0.0.1', port: 8470 },
+      publicUrl: undefined,
+      environment: '',
       extraCaPem: undefined,
       egressAllow: [],
       logLevel: 'info',

@@ -1,10 +1,9 @@
 // The status for programs. The shape is a contract: docs/cli.md.
 
 import type { AccountStatus, LampStatus, StatusReading } from '../db/status.ts'
-import type { IncidentRow } from '../db/incident-lists.ts'
-import { explain } from '../failures/catalogue.ts'
 import type { Overview } from '../health/overview.ts'
 import type { Language } from '../health/phrases.ts'
+import { incidentJson } from './incidents.ts'
 
 export function statusJson(
   verdict: string,
@@ -57,27 +56,5 @@ function factsJson({ mail }: StatusReading, { facts, figures }: Overview): objec
     stuck: mail.stuck,
     oldest_stuck_at: mail.oldestStuckAt,
     outbox: mail.open,
-  }
-}
-
-export function incidentJson(incident: IncidentRow, language: Language): object {
-  const { label, actor, steps } = explain(incident.flag, language)
-  return {
-    id: incident.id,
-    flag: incident.flag,
-    label,
-    scope: incident.scope,
-    persistence: incident.persistence,
-    subject_kind: incident.subject_kind,
-    subject: incident.subject,
-    opened_at: incident.opened_at,
-    gone_at: incident.gone_at,
-    closed_at: incident.closed_at,
-    accounts: incident.accounts,
-    accounts_most: incident.accounts_most,
-    waiting: { count: incident.waiting, most: incident.waiting_most, oldest_at: incident.oldest_waiting_at },
-    actor,
-    next_step: steps[0] ?? null,
-    evidence: incident.evidence,
   }
 }

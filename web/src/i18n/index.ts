@@ -1,0 +1,48 @@
+// Which language the pages speak, and how they write numbers, sizes, instants and spans in it.
+
+import { createContext, useContext } from 'react'
+import { de, type Messages } from './de.ts'
+import { en } from './en.ts'
+
+export type { Messages }
+export type Language = 'de' | 'en'
+export const LANGUAGES: Readonly<Record<Language, Messages>> = { de, en }
+
+export const LanguageContext = createContext<Language>('en')
+export const useLanguage = (): Language => useContext(LanguageContext)
+export const useT = (): Messages => LANGUAGES[useContext(LanguageContext)]
+
+export const isLanguage = (text: string | null): text is Language => text === 'de' || text === 'en'
+
+export function useFormat() {
+  const { locale } = useT()
+  return {
+    number: (value: number): string => new Intl.NumberFormat(locale).format(value),
+    dateTime: (at: string): string =>
+      new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeStyle: 'medium' }).format(new Date(at)),
+    day: (at: string): string => new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }).format(new Date(at)),
+    time: (at: string | Date): string => new Intl.DateTimeFormat(locale, { timeStyle: 'medium' }).format(new Date(at)),
+    hour: (at: string): string =>
+      new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' }).format(new Date(at)),
+    bytes: (value: number): string => {
+      const units = ['B', 'kB', 'MB', 'GB', 'TB']
+      const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log(value) / Math.log(1000)))
+      const digits = power === 0 ? 0 : 1
+      return `${new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value / 1000 ** power)} ${units[power]}`
+    },
+    /** "vor 5 Min.", "in 2 Tagen" */
+    relative: (at: string, now = Date.now()): string => {
+      const seconds = (new Date(at).getTime() - now) / 1000
+      const size = Math.abs(seconds)
+      const [unit, value]: [Intl.RelativeTimeFormatUnit, number] =
+        size < 90
+          ? ['second', seconds]
+          : size < 5400
+            ? ['minute', seconds / 60]
+            : size < 129_600
+              ? ['hour', seconds / 3600]
+              : ['day', seconds / 86_400]
+      return new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' }).format(Math.round(value), unit)
+    },
+  }
+}

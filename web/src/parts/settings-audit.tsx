@@ -1,0 +1,86 @@
+// Who did what, and whether anybody has tampered with it.
+
+import { Alert, Button, Center, Group, Stack, Table, Text, TextInput } from '@mantine/core'
+import { useDebouncedValue } from '@mantine/hooks'
+import { useState } from 'react'
+import type { AuditEntryJson } from '../../../src/contract/people.ts'
+import { ask, useChange, usePages } from '../api.ts'
+import { useFormat, useT } from '../i18n/index.ts'
+import { ProblemNote } from './basics.tsx'
+
+export function AuditLog() {
+  const t = useT()
+  const format = useFormat()
+  const [text, setText] = useState('')
+  const [settled] = useDebouncedValue(text, 300)
+  const pages = usePages<AuditEntryJson>('still', 'audit', settled === '' ? {} : { text: settled })
+  const check = useChange(() => ask<{ entries: number; broken: number[] }>('POST', 'audit/check', {}), [])
+  const rows = pages.data?.pages.flatMap((page) => page.items) ?? []
+  return (
+    <Stack>
+      <Group align="flex-end" justify="space-between">
+        <TextInput
+          type="search"
+          label={t.common.search}
+          value={text}
+          onChange={(e) => setText(e.currentTarget.value)}
+          data-filter
+        />
+        <Button variant="default" loading={check.isPending} onClick={() => check.mutate(undefined)}>
+          {t.settings.auditCheck}
+        </Button>
+      </Group>
+      {check.data && (
+        <Alert color={check.data.broken.length === 0 ? 'teal' : 'red'} role="status">
+          {check.data.broken.length === 0
+            ? t.settings.auditWhole(check.data.entries)
+            : t.settings.auditBroken(check.data.broken.length)}
+        </Alert>
+      )}
+      {pages.error && <ProblemNote error={pages.error} />}
+      <Table.ScrollContainer minWidth={720}>
+        <Table verticalSpacing={4}>
+          <Table.Thead>
+            <Table.Tr>
+              {[t.settings.at, t.settings.actor, t.settings.action, t.settings.object, t.settings.details].map(
+                (head) => (
+                  <Table.Th key={head} scope="col">
+                    {head}
+                  </Table.Th>
+                ),
+              )}
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {rows.map((row) => (
+              <Table.Tr key={row.id}>
+                <Table.Td style={{ whiteSpace: 'nowrap' }}>{format.dateTime(row.at)}</Table.Td>
+                <Table.Td className="anywhere">
+                  {row.actor}
+                  {row.ip && (
+                    <Text size="xs" c="dimmed">
+                      {row.ip}
+                    </Text>
+                  )}
+                </Table.Td>
+                <Table.Td>{row.action}</Table.Td>
+                <Table.Td>{row.object}</Table.Td>
+                <Table.Td className="anywhere mono">
+                  {Object.keys(row.details).length > 0 && JSON.stringify(row.details)}
+                  {row.reason && <Text size="xs">{row.reason}</Text>}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+      {pages.hasNextPage && (
+        <Center>
+          <Button variant="default" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+            {t.common.more}
+          </Button>
+        </Center>
+      )}
+    </Stack>
+  )
+}
