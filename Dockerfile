@@ -11,8 +11,11 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund --loglevel=error && npm cache clean --force
 
 COPY bin bin
+COPY scripts/build-web.mjs scripts/build-web.mjs
+COPY web web
 COPY src src
 COPY migrations migrations
+RUN node scripts/build-web.mjs
 
 RUN mkdir /data && chown node /data
 VOLUME /data

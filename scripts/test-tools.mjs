@@ -29,6 +29,7 @@ const TOOLS = [
   { tool: 'mpop', debian: 'mpop', found: () => onPath('mpop') },
   { tool: 'getmail', debian: 'getmail6', found: () => onPath('getmail') },
   { tool: 'fetchmail', debian: 'fetchmail', found: () => onPath('fetchmail') },
+  { tool: 'Chromium', debian: 'chromium', found: () => onPath('chromium') },
   { tool: 'python3', debian: 'python3', found: () => onPath('python3') },
 ]
 

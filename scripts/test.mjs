@@ -29,6 +29,10 @@ function run(program, args) {
   return status === 0
 }
 
+/** By the pinned Node, whichever one runs this file. */
+const runNode = (file) =>
+  spawnSync(join(bin, 'node'), [join(repo, file)], { cwd: repo, env, stdio: 'inherit' }).status === 0
+
 /** Runs vitest, which prints for people, and reads the figures from its report for machines. */
 function runTests(args) {
   const folder = mkdtempSync(join(tmpdir(), 'poststelle-report-'))
@@ -61,6 +65,9 @@ function main(args) {
     if (run(program, words)) console.log('ok')
     else failedChecks++
   }
+  heading('pages')
+  if (runNode('scripts/build-web.mjs')) console.log('ok')
+  else failedChecks++
   heading('tests')
   const { passed, failed } = runTests(args)
   return { passed, failed: failed + failedChecks }

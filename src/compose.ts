@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { atMost, shiftedClock, systemClock } from './base/clock.ts'
-import { rereadKeys, type Config, type Key } from './base/config.ts'
+import { publicUrl, rereadKeys, type Config, type Key } from './base/config.ts'
 import { UserError } from './base/failure.ts'
 import type { Logger } from './base/logger.ts'
 import type { Installation, Role, Service } from './cli/installation.ts'
@@ -149,7 +149,13 @@ export async function startService(
   try {
     if (roles.has('worker')) {
       const { startWorkers } = await import('./workers/start-workers.ts')
-      const worker = await startWorkers({ ...house, dataFolder: config.dataFolder, queues, onStuck })
+      const worker = await startWorkers({
+        ...house,
+        dataFolder: config.dataFolder,
+        publicUrl: publicUrl(config),
+        queues,
+        onStuck,
+      })
       stops.push(() => worker.stop())
     }
     let url: string | undefined

@@ -33,6 +33,7 @@ import { addAccountRoutes } from './routes/accounts.ts'
 import { addClientRoutes } from './routes/clients.ts'
 import { addConnectionRoutes } from './routes/connection.ts'
 import { addInboxRoutes } from './routes/inbox.ts'
+import { addNotifyRoutes } from './routes/notify.ts'
 import { addOutboxRoutes, work } from './routes/outbox.ts'
 import { addOverviewRoutes } from './routes/overview.ts'
 import { addPeopleRoutes } from './routes/people.ts'
@@ -159,6 +160,7 @@ export async function buildApp(raw: FastifyInstance, ctx: ApiContext): Promise<A
   addInboxRoutes(app, ctx)
   addOutboxRoutes(app, ctx)
   addSystemRoutes(app, ctx)
+  addNotifyRoutes(app, ctx)
   addClassify(app)
   addSignIn(app, ctx)
   addMetrics(app, ctx)

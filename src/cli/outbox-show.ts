@@ -81,7 +81,7 @@ function factsText(message: OutboxDetail, { language, now }: View): string {
     ['Message-ID', 'message-id', message.messageId],
     ['Schlüssel', 'key', message.idempotencyKey],
     ['Priorität', 'priority', message.priority === 0 ? null : String(message.priority)],
-    ['Größe', 'size', `${message.sizeBytes} B`],
+    ['Größe', 'size', message.sizeBytes === null ? null : `${message.sizeBytes} B`],
   ]
   return facts
     .filter(([, , value]) => value !== null && value !== '')

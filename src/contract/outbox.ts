@@ -18,7 +18,7 @@ export const outboxEntry = z.object({
   recipient_count: z.int(),
   message_id: z.string(),
   subject: z.string().nullable(),
-  size_bytes: z.int(),
+  size_bytes: z.int().nullable(),
   idempotency_key: z.string().nullable(),
   priority: z.int(),
   created_at: instant,

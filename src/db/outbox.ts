@@ -51,7 +51,8 @@ export interface OutboxEntry {
   readonly envelopeFrom: string
   readonly messageId: string
   readonly subject: string | null
-  readonly sizeBytes: number
+  /** Null: it was given in parts, and is not composed yet. */
+  readonly sizeBytes: number | null
   readonly idempotencyKey: string | null
   readonly priority: number
   readonly createdAt: Date

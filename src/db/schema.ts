@@ -4,6 +4,7 @@ import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Direction, Provider } from '../base/failure.ts'
 import type { CredentialTables, OAuthFlow } from './schema-credentials.ts'
 import type { IncidentTables } from './schema-incidents.ts'
+import type { NotifyTables } from './schema-notify.ts'
 import type { OutboundTables } from './schema-outbound.ts'
 import type { PeopleTables } from './schema-people.ts'
 import type { TestTables } from './schema-tests.ts'
@@ -31,7 +32,8 @@ export interface GuardFigures {
   matched: number
 }
 
-export interface Tables extends CredentialTables, OutboundTables, IncidentTables, PeopleTables, TestTables {
+export interface Tables
+  extends CredentialTables, OutboundTables, IncidentTables, NotifyTables, PeopleTables, TestTables {
   workers: {
     id: Generated<number>
     host: string

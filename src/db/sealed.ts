@@ -21,6 +21,8 @@ export const SEALED_PLACES: readonly SealedPlace[] = [
   { table: 'oauth_clients', id: 'id', column: 'next_secret_sealed', name: 'next_secret' },
   { table: 'sign_ins', id: 'id', column: 'verifier_sealed', name: 'verifier' },
   { table: 'operators', id: 'id', column: 'totp_sealed', name: 'totp' },
+  { table: 'notify_targets', id: 'id', column: 'secret_sealed', name: 'secret' },
+  { table: 'notify_targets', id: 'id', column: 'previous_secret_sealed', name: 'previous_secret' },
 ]
 
 export interface SealedValue {

@@ -21,6 +21,8 @@ export interface AccountImport {
         readonly token_endpoint: string
         readonly client_id: string
         readonly client_secret: string | null
+        readonly client_label?: string
+        readonly client_secret_expires_at?: string
         readonly scope: string
         readonly password?: string
         readonly refresh_token?: string
@@ -141,6 +143,27 @@ export function grantOf(resident: Resident): SandboxGrant | undefined {
   }
 }
 
+/** As its operator knows it; the secret of one of them ends soon. */
+function aboutClient({ clientId, clientSecret }: Resident): {
+  client_label?: string
+  client_secret_expires_at?: string
+} {
+  const [label, days] = CLIENTS[clientId] ?? []
+  if (label === undefined) return {}
+  const endsAt = new Date(Date.now() + (days ?? 0) * 86_400_000).toISOString().slice(0, 10)
+  return {
+    client_label: label,
+    ...(clientSecret !== null && days !== undefined && { client_secret_expires_at: endsAt }),
+  }
+}
+
+const CLIENTS: Readonly<Record<string, readonly [label: string, days?: number]>> = {
+  [microsoft.clientId]: ['bm_mail'],
+  [google.clientId]: ['Gmail-Anbindung', 140],
+  'c2b7a8f4-0f3e-4f51-8f0c-5d2b9d7e4a22': ['bm_service', 23],
+  'e0a93d55-77c1-4a06-b7be-1f4f3c6d8e33': ['bm_personal', -3],
+}
+
 const SCOPES: Readonly<Record<Provider, Readonly<Record<SandboxFlow, string>>>> = {
   microsoft: {
     password: 'https://outlook.office365.com/.default offline_access',
@@ -176,6 +199,7 @@ export function importOf(resident: Resident, facts: ImportFacts): AccountImport 
             token_endpoint: facts.tokenUrl(tenantOf(resident)),
             client_id: resident.clientId,
             client_secret: resident.clientSecret,
+            ...aboutClient(resident),
             scope: SCOPES[resident.provider][resident.flow],
             ...(resident.flow === 'password' ? { password: passwordOf(resident) } : {}),
             ...(resident.flow === 'refresh_token' ? { refresh_token: refreshTokenOf(resident) } : {}),

@@ -14,6 +14,7 @@ import { ParsePool } from '../message/parse-pool.ts'
 import type { Net } from '../net/net.ts'
 import { HostSlots } from '../net/host-slots.ts'
 import type { Vault } from '../secrets/vault.ts'
+import { Notifier } from '../notify/notifier.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { runWorker, type RunningWorker } from './run-worker.ts'
 import { Watchdog } from './watchdog.ts'
@@ -28,6 +29,8 @@ export interface WorkerOptions {
   readonly database: Database
   readonly databaseUrl: string
   readonly dataFolder: string
+  /** As browsers reach the pages, for links in notices. */
+  readonly publicUrl: string
   readonly queues: QueueFactory
   readonly vault: Vault
   readonly net: Net
@@ -86,11 +89,14 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     },
     onStuck: o.onStuck,
   })
+  const notifier = new Notifier({ db, vault: o.vault, net: o.net, clock: o.clock, log: o.log, publicUrl: o.publicUrl })
   dispatcher.start()
+  notifier.start()
   watchdog.start()
   return {
     stop: async () => {
       watchdog.stop()
+      await atMost(CLOSE_MS, notifier.stop())
       await dispatcher.stop()
       stopping.abort(new Stopping('the service is stopping'))
       await untilIdle(workers)

@@ -14,7 +14,7 @@ const FLOORS = [
   ['sandbox'],
   ['credentials'],
   ['accounts', 'retrieval', 'delivery'],
-  ['contract'],
+  ['contract', 'notify'],
   ['jobs'],
   ['workers', 'api', 'cli'],
   ['compose.ts'],

@@ -1,6 +1,6 @@
 // The frame of all pages: who is logged in, language and colours, navigation, the stream of changes, shortcuts.
 
-import { createTheme, MantineProvider, useMantineColorScheme } from '@mantine/core'
+import { createTheme, MantineProvider, type CSSVariablesResolver, useMantineColorScheme } from '@mantine/core'
 import { QueryClient, QueryClientProvider, useQueryClient } from '@tanstack/react-query'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { Redirect, Route, Router, Switch, useLocation } from 'wouter'
@@ -29,13 +29,42 @@ const SettingsPage = lazy(() => import('./pages/settings.tsx'))
 const ReferencePage = lazy(() => import('./pages/reference.tsx'))
 
 const theme = createTheme({
-  primaryColor: 'teal',
-  primaryShade: { light: 9, dark: 4 },
+  primaryColor: 'post',
+  primaryShade: 8,
+  colors: {
+    post: [
+      '#e6f5f4',
+      '#cfe8e6',
+      '#a3d3d0',
+      '#7cc4bf',
+      '#5cb5af',
+      '#2f9d97',
+      '#1d8f89',
+      '#107d78',
+      '#0f6d69',
+      '#0a5450',
+    ],
+  },
   autoContrast: true,
   defaultRadius: 'sm',
   fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
   headings: { fontWeight: '650' },
   cursorType: 'pointer',
+})
+
+/** Quiet, and still to be read by everybody (WCAG 2.2, 1.4.3). */
+const quiet: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    '--mantine-color-dimmed': '#565f69',
+    '--mantine-color-placeholder': '#646d77',
+    '--mantine-color-error': '#b3261e',
+  },
+  dark: {
+    '--mantine-color-dimmed': '#b3bbc4',
+    '--mantine-color-placeholder': '#a3acb5',
+    '--mantine-color-error': '#ff8d84',
+  },
 })
 
 const nonce = (): string => document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? ''
@@ -69,7 +98,7 @@ export function App() {
   }, [language])
   document.documentElement.lang = language
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={nonce}>
+    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={nonce} cssVariablesResolver={quiet}>
       <QueryClientProvider client={client}>
         <LanguageContext.Provider value={language}>
           <Router base={BASE}>

@@ -121,6 +121,7 @@ describe('the accounts', () => {
         token_endpoint: expect.stringMatching(/^https:\/\/localhost:\d+\/muster\.example\/oauth2\/v2\.0\/token$/),
         client_id: expect.any(String),
         client_secret: null,
+        client_label: 'bm_mail',
         scope: 'https://outlook.office365.com/.default offline_access',
         password: expect.any(String),
       },

@@ -587,6 +587,38 @@ export const de = {
     processes: 'Prozesse',
     noProcess: 'Kein Prozess arbeitet.',
   },
+  notify: {
+    title: 'Meldungen',
+    text: 'Wer erfährt, was geschieht: auf einem Weg, der nicht der überwachte ist.',
+    none: 'Noch niemand. Richten Sie mindestens einen Weg ein.',
+    add: 'Weg hinzufügen',
+    kind: 'Art',
+    kinds: { webhook: 'Webhook', mail: 'Mail über ein eigenes Relay', heartbeat: 'Lebenszeichen' } as Record<
+      string,
+      string
+    >,
+    address: 'Adresse',
+    relay: 'Relay (Server:Port)',
+    to: 'Empfänger',
+    events: 'Ereignisse',
+    mailToo: 'Auch jede gesendete und empfangene Nachricht',
+    digest: 'Morgens um 7:30 eine Zusammenfassung',
+    secret: 'Signaturgeheimnis',
+    renew: 'Neues Geheimnis',
+    test: 'Probemeldung',
+    switchOff: 'Abschalten',
+    switchOn: 'Einschalten',
+    off: 'abgeschaltet',
+    lastOk: 'Zuletzt angekommen',
+    lastError: 'Letzter Fehler',
+    waiting: 'Warten',
+    deliveries: 'Zustellungen',
+    replay: 'Noch einmal',
+    states: { waiting: 'wartet', delivered: 'angekommen', dropped: 'erledigte sich', failed: 'gescheitert' } as Record<
+      string,
+      string
+    >,
+  },
   palette: {
     title: 'Gehe zu …',
     placeholder: 'Seite, Konto oder Suche',

@@ -5,7 +5,7 @@ import { useState } from 'react'
 import type { AccountDetailJson, AccountHealthJson, StoredTestJson } from '../../../src/contract/accounts.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Confirm, Empty, Lamp, Loaded, PageTitle, ProblemNote } from '../parts/basics.tsx'
+import { Age, Confirm, Empty, Lamp, Loaded, PageTitle, ProblemNote, Scroll } from '../parts/basics.tsx'
 import { HealthLanes, Pulse } from '../parts/charts.tsx'
 import { ConnectionTest, StepList } from '../parts/connection-test.tsx'
 import { AccountSettings } from '../parts/account-settings.tsx'
@@ -48,7 +48,7 @@ function Account({ account }: { account: AccountDetailJson }) {
       <Text c="dimmed" mt={-12}>
         {[account.label, t.accounts[account.provider], account.app?.label].filter(Boolean).join(' · ')}
       </Text>
-      {poll.isSuccess && <Alert color="teal">{t.account.polled}</Alert>}
+      {poll.isSuccess && <Alert color="green">{t.account.polled}</Alert>}
       {[poll.error, resume.error].map((error) => error && <ProblemNote key={error.message} error={error} />)}
       {account.maildrop?.guard === 'paused' && <Renumbered account={account} />}
       {testing && <ConnectionTest account={account} onClose={() => setTesting(false)} />}
@@ -279,7 +279,7 @@ function Health({ account }: { account: AccountDetailJson }) {
               {shown.length === 0 ? (
                 <Empty>{t.account.noEvents}</Empty>
               ) : (
-                <Table.ScrollContainer minWidth={600}>
+                <Scroll minWidth={600}>
                   <Table aria-label={t.account.tabEvents} verticalSpacing={4}>
                     <Table.Tbody>
                       {shown.toReversed().map((event) => (
@@ -301,7 +301,7 @@ function Health({ account }: { account: AccountDetailJson }) {
                       ))}
                     </Table.Tbody>
                   </Table>
-                </Table.ScrollContainer>
+                </Scroll>
               )}
             </>
           )

@@ -1,10 +1,10 @@
 // The accounts: two lamps each, the pulse of their polls, what waits.
 
-import { Badge, Button, Group, Text } from '@mantine/core'
+import { Button, Group, Text } from '@mantine/core'
 import { Link } from 'wouter'
 import type { AccountCardJson } from '../../../src/contract/accounts.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Lamp, PageTitle, TextLink } from '../parts/basics.tsx'
+import { Age, Lamp, PageTitle, TextLink, Chip } from '../parts/basics.tsx'
 import { Pulse } from '../parts/charts.tsx'
 import { FilterField, List, QuickFilters, type Column } from '../parts/list.tsx'
 import { useMay } from '../person.ts'
@@ -52,9 +52,9 @@ export default function AccountsPage() {
       cell: (a) => (
         <Group gap={4}>
           {[...new Map(a.flags.map((flag) => [flag.flag, flag])).values()].map((flag) => (
-            <Badge key={flag.flag} variant="light" color="red" tt="none" maw={260} title={flag.evidence}>
+            <Chip key={flag.flag} colour="blocked">
               {flag.label}
-            </Badge>
+            </Chip>
           ))}
         </Group>
       ),

@@ -1,11 +1,11 @@
 // Many accounts at once, out of the JSON of the account file: checked first, then saved, all or none.
 
-import { Badge, Button, FileButton, Group, Stack, Table, Text, Textarea } from '@mantine/core'
+import { Button, FileButton, Group, Stack, Table, Text, Textarea } from '@mantine/core'
 import { useState } from 'react'
 import type { ImportAnswer } from '../../../src/contract/accounts.ts'
 import { ask, Refused, useChange } from '../api.ts'
 import { useT } from '../i18n/index.ts'
-import { PageTitle, ProblemNote, TextLink } from '../parts/basics.tsx'
+import { PageTitle, ProblemNote, TextLink, Chip } from '../parts/basics.tsx'
 
 export default function ImportPage() {
   const t = useT()
@@ -74,9 +74,7 @@ export default function ImportPage() {
                   {checked.dry_run ? one.email : <TextLink to={`/accounts/${one.id}`}>{one.email}</TextLink>}
                 </Table.Td>
                 <Table.Td>
-                  <Badge variant="light" tt="none" color={one.change === 'unchanged' ? 'gray' : 'teal'} autoContrast>
-                    {t.wizard[one.change]}
-                  </Badge>
+                  <Chip>{t.wizard[one.change]}</Chip>
                 </Table.Td>
                 <Table.Td>
                   {one.notes.map((note) => (

@@ -1,9 +1,9 @@
 // Received mail: to prove that something arrived, and to find it.
 
-import { Badge, Group, Text } from '@mantine/core'
+import { Group, Text } from '@mantine/core'
 import type { InboxEntryJson } from '../../../src/contract/inbox.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { PageTitle, TextLink } from '../parts/basics.tsx'
+import { PageTitle, TextLink, Chip } from '../parts/basics.tsx'
 import { FilterField, List, QuickFilters, type Column } from '../parts/list.tsx'
 
 export default function InboxPage() {
@@ -26,16 +26,8 @@ export default function InboxPage() {
               {m.subject ?? t.inbox.noSubject}
             </Text>
           </TextLink>
-          {m.attachment_count > 0 && (
-            <Badge size="sm" variant="light" color="gray" tt="none" autoContrast style={{ flexShrink: 0 }}>
-              {t.inbox.files(m.attachment_count)}
-            </Badge>
-          )}
-          {m.parse_state === 'quarantined' && (
-            <Badge size="sm" color="orange" variant="light" tt="none" autoContrast style={{ flexShrink: 0 }}>
-              {t.inbox.quarantined}
-            </Badge>
-          )}
+          {m.attachment_count > 0 && <Chip>{t.inbox.files(m.attachment_count)}</Chip>}
+          {m.parse_state === 'quarantined' && <Chip colour="failing">{t.inbox.quarantined}</Chip>}
         </Group>
       ),
     },

@@ -5,7 +5,7 @@ import { useState } from 'react'
 import type { IncidentDetailsJson, IncidentJson } from '../../../src/contract/incidents.ts'
 import { useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Empty, Loaded, PageTitle, TextLink } from '../parts/basics.tsx'
+import { Age, Empty, Loaded, PageTitle, TextLink, Scroll } from '../parts/basics.tsx'
 
 export default function IncidentsPage({ id }: { id?: string }) {
   return id === undefined ? <All /> : <One id={id} />
@@ -108,7 +108,7 @@ function One({ id }: { id: string }) {
             <Title order={2} size="h5" mb="xs">
               {t.incidents.affected}
             </Title>
-            <Table.ScrollContainer minWidth={400}>
+            <Scroll minWidth={400}>
               <Table aria-label={t.incidents.affected}>
                 <Table.Tbody>
                   {data.affected.slice(0, 200).map((one) => (
@@ -127,7 +127,7 @@ function One({ id }: { id: string }) {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Scroll>
           </section>
         </Stack>
       )}

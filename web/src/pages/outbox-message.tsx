@@ -5,7 +5,7 @@ import { useState } from 'react'
 import type { ChangeAnswer, OutboxDetailJson } from '../../../src/contract/outbox.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Confirm, Facts, Loaded, PageTitle, ProblemNote, StateChip, TextLink } from '../parts/basics.tsx'
+import { Age, Confirm, Facts, Loaded, PageTitle, ProblemNote, StateChip, TextLink, Scroll } from '../parts/basics.tsx'
 import { useMay } from '../person.ts'
 
 export default function OutboxMessagePage({ id }: { id: string }) {
@@ -109,7 +109,7 @@ function Message({ message: m }: { message: OutboxDetailJson }) {
           ],
           [t.inbox.from, m.envelope_from === '' ? '<>' : m.envelope_from],
           [t.outbox.created, format.dateTime(m.created_at)],
-          [t.inbox.size, format.bytes(m.size_bytes)],
+          [t.inbox.size, m.size_bytes === null ? null : format.bytes(m.size_bytes)],
           [
             t.inbox.messageId,
             <span key="m" className="mono">
@@ -123,7 +123,7 @@ function Message({ message: m }: { message: OutboxDetailJson }) {
         <Title order={2} size="h5" mb="xs">
           {t.outbox.recipients}
         </Title>
-        <Table.ScrollContainer minWidth={480}>
+        <Scroll minWidth={480}>
           <Table aria-label={t.outbox.recipients}>
             <Table.Tbody>
               {m.recipients.map((r) => (
@@ -135,7 +135,7 @@ function Message({ message: m }: { message: OutboxDetailJson }) {
               ))}
             </Table.Tbody>
           </Table>
-        </Table.ScrollContainer>
+        </Scroll>
       </section>
       <section>
         <Title order={2} size="h5" mb="xs">

@@ -175,7 +175,7 @@ export function RunProgress({ run, onStop }: { run: BulkRunJson; onStop: () => v
   const refused = Object.entries(run.refused)
   return (
     <Alert
-      color={run.error ? 'red' : 'teal'}
+      color={run.error ? 'red' : 'green'}
       variant="light"
       w="100%"
       title={`${t.outbox.run} ${run.id}: ${t.outbox.actions[run.change] ?? run.change}`}

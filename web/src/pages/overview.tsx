@@ -1,11 +1,11 @@
 // The ten-second page: verdict, five facts, what needs attention by its cause, one chart.
 
-import { Alert, Badge, Button, Card, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core'
+import { Alert, Button, Card, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core'
 import { Link } from 'wouter'
 import type { OverviewJson } from '../../../src/contract/overview.ts'
 import { useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Lamp, Loaded, type LampState } from '../parts/basics.tsx'
+import { Age, Lamp, Loaded, type LampState, Chip } from '../parts/basics.tsx'
 import { ExpiryRuler, HourChart } from '../parts/charts.tsx'
 import { useMay } from '../person.ts'
 
@@ -134,9 +134,9 @@ function Cards({ data }: { data: OverviewJson }) {
         <Group gap="xs" mt={4}>
           {waiting.map(([state, count]) => (
             <Link key={state} href={`/outbox?filter=status:${state}`} className="quiet-link">
-              <Badge variant="light" color="gray" tt="none" autoContrast>
+              <Chip>
                 {t.outbox.states[state] ?? state} {format.number(count)}
-              </Badge>
+              </Chip>
             </Link>
           ))}
         </Group>

@@ -1,11 +1,11 @@
 // The technical page: how many jobs wait, what is due by the tables, whether anybody works.
 
-import { Anchor, Badge, Button, Card, Group, SimpleGrid, Stack, Text } from '@mantine/core'
+import { Anchor, Button, Card, Group, SimpleGrid, Stack, Text } from '@mantine/core'
 import { useState } from 'react'
 import type { QueueJson } from '../../../src/contract/system.ts'
 import { address, ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Confirm, Facts, Loaded, PageTitle, ProblemNote } from '../parts/basics.tsx'
+import { Age, Confirm, Facts, Loaded, PageTitle, ProblemNote, Chip } from '../parts/basics.tsx'
 import { useMay } from '../person.ts'
 
 export default function QueuesPage() {
@@ -37,15 +37,9 @@ export default function QueuesPage() {
                 <Group justify="space-between" mb="sm">
                   <Text fw={650}>{t.queues.names[queue.name] ?? queue.name}</Text>
                   {queue.paused ? (
-                    <Badge color="blue" tt="none" variant="light" autoContrast>
-                      {t.queues.paused}
-                    </Badge>
+                    <Chip colour="paused">{t.queues.paused}</Chip>
                   ) : (
-                    queue.workers === 0 && (
-                      <Badge color="red" tt="none" variant="light" autoContrast>
-                        {t.queues.nobody}
-                      </Badge>
-                    )
+                    queue.workers === 0 && <Chip colour="blocked">{t.queues.nobody}</Chip>
                   )}
                 </Group>
                 <Facts

@@ -1,10 +1,10 @@
 // The interface, browsable: every operation with its parameters and answers, out of the same document that programs read.
 
-import { Anchor, Badge, Code, Stack, Text } from '@mantine/core'
+import { Anchor, Code, Stack, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { address } from '../api.ts'
 import { useT } from '../i18n/index.ts'
-import { Copyable, Loaded, PageTitle } from '../parts/basics.tsx'
+import { Copyable, Loaded, PageTitle, Chip } from '../parts/basics.tsx'
 
 interface Operation {
   readonly summary?: string
@@ -36,10 +36,8 @@ export default function ReferencePage() {
             {Object.entries(paths).flatMap(([path, operations]) =>
               Object.entries(operations).map(([method, operation]) => (
                 <details key={`${method} ${path}`}>
-                  <summary>
-                    <Badge variant="light" color={method === 'get' ? 'gray' : 'teal'} mr="xs" autoContrast>
-                      {method}
-                    </Badge>
+                  <summary className="anywhere">
+                    <Chip>{method}</Chip>
                     <span className="mono">{path}</span> · {operation.summary}
                   </summary>
                   <Stack gap="xs" p="sm">
@@ -78,7 +76,7 @@ function Schema({ title, schema }: { title: string; schema: unknown }) {
   if (schema === undefined) return null
   return (
     <details>
-      <summary>{title}</summary>
+      <summary className="anywhere">{title}</summary>
       <Code block className="transcript" tabIndex={0}>
         {JSON.stringify(schema, null, 2)}
       </Code>

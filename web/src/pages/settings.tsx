@@ -7,6 +7,7 @@ import { PageTitle } from '../parts/basics.tsx'
 import { Apps } from '../parts/settings-apps.tsx'
 import { AuditLog } from '../parts/settings-audit.tsx'
 import { Keys } from '../parts/settings-keys.tsx'
+import { Notices } from '../parts/settings-notify.tsx'
 import { Myself } from '../parts/settings-me.tsx'
 import { People } from '../parts/settings-people.tsx'
 import { System } from '../parts/settings-system.tsx'
@@ -25,6 +26,7 @@ export default function SettingsPage({ part }: { part: string }) {
           ['tokens', t.settings.tokens, Tokens],
         ] as const)
       : []),
+    ['notices', t.notify.title, Notices],
     ['apps', t.settings.apps, Apps],
     ...(isAdmin
       ? ([

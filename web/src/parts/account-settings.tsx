@@ -179,7 +179,7 @@ export function AccountSettings({ account }: { account: AccountDetailJson }) {
         </SimpleGrid>
         {save.error && <ProblemNote error={save.error} />}
         {saved && (
-          <Alert color="teal" role="status">
+          <Alert color="green" role="status">
             {saved.change === 'unchanged' ? t.account.unchanged : t.account.saved}
             {saved.notes.map((note) => (
               <Text size="sm" key={note}>

@@ -279,7 +279,7 @@ export function Confirm({
             </Button>
             <Button
               type="submit"
-              color={danger ? 'red' : 'teal'}
+              color={danger ? 'red' : 'post'}
               loading={busy}
               disabled={typed !== undefined && word.trim() !== typed}
             >
@@ -293,25 +293,41 @@ export function Confirm({
 }
 
 const STATE_COLOURS: Readonly<Record<string, string>> = {
-  sent: 'green',
-  partial: 'yellow',
-  failed: 'red',
-  expired: 'red',
-  bounced: 'red',
-  uncertain: 'orange',
-  held: 'blue',
-  deferred: 'yellow',
-  cancelled: 'gray',
+  sent: 'ok',
+  partial: 'late',
+  failed: 'blocked',
+  expired: 'blocked',
+  bounced: 'blocked',
+  uncertain: 'failing',
+  held: 'paused',
+  deferred: 'late',
 }
+
+/** A word in a frame; the colour of its dot says nothing that the word does not. */
+export function Chip({ colour, children }: { colour?: string; children: ReactNode }) {
+  return (
+    <Badge
+      variant="default"
+      tt="none"
+      fw={600}
+      leftSection={colour === undefined ? undefined : <Dot colour={colour} />}
+      style={{ flexShrink: 0, maxWidth: '100%' }}
+    >
+      {children}
+    </Badge>
+  )
+}
+
+const Dot = ({ colour }: { colour: string }) => (
+  <svg width="8" height="8" viewBox="0 0 8 8" aria-hidden="true">
+    <circle cx="4" cy="4" r="4" fill={`var(--lamp-${colour})`} />
+  </svg>
+)
 
 export function StateChip({ state, reason }: { state: string; reason?: string | null }) {
   const t = useT()
   const because = reason ? ` (${t.outbox.reasons[reason] ?? reason})` : ''
-  return (
-    <Badge variant="light" color={STATE_COLOURS[state] ?? 'gray'} tt="none" fw={600} autoContrast>
-      {(t.outbox.states[state] ?? state) + because}
-    </Badge>
-  )
+  return <Chip colour={STATE_COLOURS[state] ?? 'new'}>{(t.outbox.states[state] ?? state) + because}</Chip>
 }
 
 export function TextLink({ to, children }: { to: string; children: ReactNode }) {
@@ -340,6 +356,16 @@ export function Facts({ rows }: { rows: readonly (readonly [label: string, value
           </div>
         ))}
     </dl>
+  )
+}
+
+/** What is wider than a small screen; it can be scrolled by keys as well (WCAG 2.1.1). */
+export function Scroll({ minWidth, children }: { minWidth: number; children: ReactNode }) {
+  return (
+    // eslint-disable-next-line
+    <div style={{ overflowX: 'auto' }} tabIndex={0}>
+      <div style={{ minWidth }}>{children}</div>
+    </div>
   )
 }
 

@@ -6,6 +6,7 @@ import type { AccountHealthJson } from '../../../src/contract/accounts.ts'
 import type { OverviewJson } from '../../../src/contract/overview.ts'
 import type { RunwayItemJson } from '../../../src/contract/runway.ts'
 import { useFormat, useT } from '../i18n/index.ts'
+import { Scroll } from './basics.tsx'
 
 const WIDTH = 960
 const HALF = 70
@@ -32,7 +33,7 @@ export function HourChart({ hours }: { hours: OverviewJson['hours'] }) {
         </Button>
       </Group>
       {table ? (
-        <Table.ScrollContainer minWidth={320}>
+        <Scroll minWidth={320}>
           <Table striped aria-label={t.overview.chart}>
             <Table.Thead>
               <Table.Tr>
@@ -54,7 +55,7 @@ export function HourChart({ hours }: { hours: OverviewJson['hours'] }) {
               ))}
             </Table.Tbody>
           </Table>
-        </Table.ScrollContainer>
+        </Scroll>
       ) : (
         <svg
           viewBox={`0 0 ${WIDTH} ${HALF * 2 + 18}`}
@@ -225,7 +226,7 @@ export function HealthLanes({
                   width={Math.max(1.5, x(band.to) - x(band.from))}
                   height={LANE - 6}
                   fill={`var(--lamp-${band.state})`}
-                  opacity={band.state === 'ok' ? 0.55 : 1}
+                  opacity={band.state === 'ok' ? 0.55 : band.state === 'new' ? 0.2 : 1}
                 >
                   <title>{`${t.lamp[band.state as 'ok'] ?? band.state}: ${format.dateTime(new Date(band.from).toISOString())} – ${format.dateTime(new Date(band.to).toISOString())}`}</title>
                 </rect>

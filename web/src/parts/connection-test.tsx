@@ -170,7 +170,7 @@ export function TestRun({ account, auto }: { account: Pick<AccountDetailJson, 'i
       <StepList steps={steps} />
       <div aria-live="polite">
         {state === 'over' && (
-          <Alert color={failed > 0 ? 'red' : steps.some((step) => step.next_try_at) ? 'yellow' : 'teal'}>
+          <Alert color={failed > 0 ? 'red' : steps.some((step) => step.next_try_at) ? 'yellow' : 'green'}>
             {failed > 0
               ? t.test.failed(failed)
               : steps.some((step) => step.next_try_at)

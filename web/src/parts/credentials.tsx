@@ -76,7 +76,7 @@ function NewPassword({ account }: { account: AccountDetailJson }) {
       </Group>
       {save.error && <ProblemNote error={save.error} />}
       {save.isSuccess && (
-        <Alert color="teal" mt="sm">
+        <Alert color="green" mt="sm">
           {t.account.saved}
         </Alert>
       )}
@@ -134,7 +134,7 @@ export function SignIn({ account }: { account: Pick<AccountDetailJson, 'id' | 'e
           </Group>
           {paste.error && <ProblemNote error={paste.error} />}
           {paste.data && (
-            <Alert color="teal" mt="sm">
+            <Alert color="green" mt="sm">
               {t.account.signedIn(paste.data.account)}
             </Alert>
           )}

@@ -6,7 +6,7 @@ import { useEffect, useState, type ReactNode } from 'react'
 import { useLocation, useSearch } from 'wouter'
 import { usePages, type Topic } from '../api.ts'
 import { useT } from '../i18n/index.ts'
-import { Empty, ProblemNote } from './basics.tsx'
+import { Empty, ProblemNote, Scroll } from './basics.tsx'
 
 export interface Column<T> {
   readonly head: string
@@ -112,7 +112,7 @@ export function List<T extends { readonly id: number }>({
     <>
       {query.error && <ProblemNote error={query.error} />}
       {above?.(pages[0]?.total)}
-      <Table.ScrollContainer minWidth={640}>
+      <Scroll minWidth={640}>
         <Table highlightOnHover verticalSpacing={6} aria-busy={query.isFetching}>
           <Table.Thead>
             <Table.Tr>
@@ -141,7 +141,7 @@ export function List<T extends { readonly id: number }>({
                 {columns.map(({ head, cell, narrow }) => (
                   <Table.Td
                     key={head}
-                    className="anywhere"
+                    className="cell"
                     {...(narrow && { style: { whiteSpace: 'nowrap', width: '1%' } })}
                   >
                     {cell(row)}
@@ -151,7 +151,7 @@ export function List<T extends { readonly id: number }>({
             ))}
           </Table.Tbody>
         </Table>
-      </Table.ScrollContainer>
+      </Scroll>
       {query.hasNextPage && (
         <Center mt="md">
           <Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>

@@ -188,7 +188,7 @@ function Replace({ client, onClose }: { client: ClientJson; onClose: () => void 
           />
           {save.error && <ProblemNote error={save.error} />}
           {save.data && (
-            <Alert color={save.data.state === 'promoted' ? 'teal' : 'red'} title={told}>
+            <Alert color={save.data.state === 'promoted' ? 'green' : 'red'} title={told}>
               {save.data.label}
               {save.data.evidence && <div className="mono anywhere">{save.data.evidence}</div>}
             </Alert>

@@ -6,7 +6,7 @@ import { useState } from 'react'
 import type { AuditEntryJson } from '../../../src/contract/people.ts'
 import { ask, useChange, usePages } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { ProblemNote } from './basics.tsx'
+import { ProblemNote, Scroll } from './basics.tsx'
 
 export function AuditLog() {
   const t = useT()
@@ -31,14 +31,14 @@ export function AuditLog() {
         </Button>
       </Group>
       {check.data && (
-        <Alert color={check.data.broken.length === 0 ? 'teal' : 'red'} role="status">
+        <Alert color={check.data.broken.length === 0 ? 'green' : 'red'} role="status">
           {check.data.broken.length === 0
             ? t.settings.auditWhole(check.data.entries)
             : t.settings.auditBroken(check.data.broken.length)}
         </Alert>
       )}
       {pages.error && <ProblemNote error={pages.error} />}
-      <Table.ScrollContainer minWidth={720}>
+      <Scroll minWidth={720}>
         <Table verticalSpacing={4}>
           <Table.Thead>
             <Table.Tr>
@@ -73,7 +73,7 @@ export function AuditLog() {
             ))}
           </Table.Tbody>
         </Table>
-      </Table.ScrollContainer>
+      </Scroll>
       {pages.hasNextPage && (
         <Center>
           <Button variant="default" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>

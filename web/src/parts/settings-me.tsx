@@ -19,7 +19,7 @@ import type { SessionJson } from '../../../src/contract/people.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { LANGUAGES, useLanguage, useT, type Language } from '../i18n/index.ts'
 import { usePerson } from '../person.ts'
-import { Age, Copyable, Loaded, ProblemNote } from './basics.tsx'
+import { Age, Copyable, Loaded, ProblemNote, Scroll } from './basics.tsx'
 
 export function Myself() {
   const t = useT()
@@ -88,7 +88,7 @@ function Password() {
             required
           />
           {save.error && <ProblemNote error={save.error} />}
-          {save.isSuccess && <Alert color="teal">{t.settings.passwordChanged}</Alert>}
+          {save.isSuccess && <Alert color="green">{t.settings.passwordChanged}</Alert>}
           <Button type="submit" variant="default" loading={save.isPending} style={{ alignSelf: 'flex-start' }}>
             {t.common.save}
           </Button>
@@ -186,7 +186,7 @@ function Sessions() {
       {end.error && <ProblemNote error={end.error} />}
       <Loaded query={sessions}>
         {(data) => (
-          <Table.ScrollContainer minWidth={480}>
+          <Scroll minWidth={480}>
             <Table aria-label={t.settings.sessions}>
               <Table.Tbody>
                 {data.map((session) => (
@@ -213,7 +213,7 @@ function Sessions() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Scroll>
         )}
       </Loaded>
     </section>

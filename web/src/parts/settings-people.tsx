@@ -5,7 +5,7 @@ import { useState } from 'react'
 import type { OperatorJson } from '../../../src/contract/people.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useT } from '../i18n/index.ts'
-import { Age, Copyable, Loaded, ProblemNote } from './basics.tsx'
+import { Age, Copyable, Loaded, ProblemNote, Scroll } from './basics.tsx'
 
 const ROLES = ['reader', 'operator', 'admin'] as const
 
@@ -40,7 +40,7 @@ export function People() {
       )}
       <Loaded query={operators}>
         {(data) => (
-          <Table.ScrollContainer minWidth={720}>
+          <Scroll minWidth={720}>
             <Table aria-label={t.settings.people}>
               <Table.Thead>
                 <Table.Tr>
@@ -111,7 +111,7 @@ export function People() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Scroll>
         )}
       </Loaded>
       <form

@@ -4,7 +4,7 @@ import { Stack, Table, Text, Title } from '@mantine/core'
 import type { SystemJson } from '../../../src/contract/system.ts'
 import { useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Facts, Loaded } from './basics.tsx'
+import { Age, Facts, Loaded, Scroll } from './basics.tsx'
 
 export function System() {
   const t = useT()
@@ -31,7 +31,7 @@ export function System() {
             {data.workers.length === 0 ? (
               <Text c="dimmed">{t.settings.noProcess}</Text>
             ) : (
-              <Table.ScrollContainer minWidth={480}>
+              <Scroll minWidth={480}>
                 <Table aria-label={t.settings.processes}>
                   <Table.Tbody>
                     {data.workers.map((worker) => (
@@ -48,7 +48,7 @@ export function System() {
                     ))}
                   </Table.Tbody>
                 </Table>
-              </Table.ScrollContainer>
+              </Scroll>
             )}
           </section>
         </Stack>

@@ -5,7 +5,7 @@ import { useState } from 'react'
 import type { TokenJson } from '../../../src/contract/people.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
-import { Age, Copyable, Empty, Loaded, ProblemNote } from './basics.tsx'
+import { Age, Copyable, Empty, Loaded, ProblemNote, Scroll } from './basics.tsx'
 
 export function Tokens() {
   const t = useT()
@@ -35,7 +35,7 @@ export function Tokens() {
           data.length === 0 ? (
             <Empty>{t.settings.noTokens}</Empty>
           ) : (
-            <Table.ScrollContainer minWidth={640}>
+            <Scroll minWidth={640}>
               <Table aria-label={t.settings.tokens}>
                 <Table.Tbody>
                   {data.map((token) => (
@@ -75,7 +75,7 @@ export function Tokens() {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Scroll>
           )
         }
       </Loaded>

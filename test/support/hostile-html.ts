@@ -1,0 +1,73 @@
+// HTML that wants to run, load, lead away, or escape: each piece one attack. `SINK` stands for an address outside.
+
+export const SINK = 'https://sink.invalid'
+
+export const RUNS: readonly string[] = [
+  '<script>alert(1)</script>',
+  '<ScRiPt>alert(1)</sCrIpT>',
+  '<img src=x onerror=alert(1)>',
+  '<svg onload=alert(1)></svg>',
+  '<svg><script>alert(1)</script></svg>',
+  '<svg><animate onbegin=alert(1) attributeName=x dur=1s>',
+  '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">',
+  '<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>',
+  '<a href="javascript:alert(1)" id="go">x</a>',
+  '<a href="java&#10;script:alert(1)">x</a>',
+  '<a href="data:text/html,<script>alert(1)</script>">x</a>',
+  '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
+  '<iframe src="javascript:alert(1)"></iframe>',
+  '<object data="javascript:alert(1)"></object>',
+  '<embed src="data:text/html,<script>alert(1)</script>">',
+  '<details open ontoggle=alert(1)><summary>x</summary></details>',
+  '<input autofocus onfocus=alert(1)>',
+  '<body onload=alert(1)>',
+  '<video><source onerror=alert(1)></video>',
+  '<marquee onstart=alert(1)>x</marquee>',
+  '<div style="width:expression(alert(1))">x</div>',
+  '<template><script>alert(1)</script></template>',
+  '<noscript><p title="</noscript><img src=x onerror=alert(1)>"></noscript>',
+  '<!--><img src=x onerror=alert(1)>-->',
+  '<![CDATA[<img src=x onerror=alert(1)>]]>',
+  '<xmp><img src=x onerror=alert(1)></xmp>',
+  '<textarea></textarea><script>alert(1)</script>',
+  '<img src="x` `<script>alert(1)</script>"` `>',
+  '<base href="javascript:alert(1)//">',
+  '<meta http-equiv="refresh" content="0;url=javascript:alert(1)">',
+]
+
+export const LOADS: readonly string[] = [
+  `<img src="${SINK}/img">`,
+  `<img srcset="${SINK}/srcset 2x">`,
+  '<img src="//sink.invalid/relative">',
+  `<picture><source srcset="${SINK}/source"><img></picture>`,
+  `<svg><image href="${SINK}/svg" /><use href="${SINK}/use#x" /></svg>`,
+  `<div style="background:url(${SINK}/css)">x</div>`,
+  `<div style="background-image:image-set('${SINK}/set' 1x)">x</div>`,
+  `<div style="list-style:u\\72l(${SINK}/escaped)">x</div>`,
+  `<style>@import url(${SINK}/import); body{background:url(${SINK}/sheet)} @font-face{font-family:x;src:url(${SINK}/font)}</style><p style="font-family:x">x</p>`,
+  `<link rel="stylesheet" href="${SINK}/link"><link rel="prefetch" href="${SINK}/prefetch"><link rel="dns-prefetch" href="//sink.invalid">`,
+  `<iframe src="${SINK}/frame"></iframe>`,
+  `<object data="${SINK}/object"></object><embed src="${SINK}/embed">`,
+  `<video src="${SINK}/video" poster="${SINK}/poster" autoplay></video><audio src="${SINK}/audio" autoplay></audio>`,
+  `<body background="${SINK}/body">`,
+  `<table background="${SINK}/table"><tr><td background="${SINK}/td">x</td></tr></table>`,
+  `<form action="${SINK}/form"><button autofocus>x</button></form>`,
+  `<meta http-equiv="refresh" content="0;url=${SINK}/refresh">`,
+  `<base href="${SINK}/"><img src="base">`,
+  `<a href="${SINK}/ping" ping="${SINK}/pinged">x</a>`,
+  `<input type="image" src="${SINK}/input">`,
+  `<script src="${SINK}/script"></script>`,
+]
+
+/** What a stranger may put into a subject, a name, or the name of a file. */
+export const MARKUP: readonly string[] = [
+  '<img src=x onerror=alert(1)>',
+  '"><script>alert(1)</script>',
+  "'-alert(1)-'",
+  '{{constructor.constructor("alert(1)")()}}',
+  '${alert(1)}',
+  '</title><script>alert(1)</script>',
+  'javascript:alert(1)',
+  '\u202Efdp.exe',
+  '=cmd|"/c calc"!A1',
+]
