@@ -235,17 +235,18 @@ export async function replayDelivery(db: DbOrTx, targetId: number, id: number): 
   return Boolean(numAffectedRows)
 }
 
-/** Whether that incident was over before its patience ended. */
+/** Whether it still is one. */
 export async function incidentIsOpen(db: DbOrTx, id: number): Promise<boolean> {
   const { rows } = await sql<{ open: boolean }>`
     select gone_at is null and closed_at is null as open from poststelle.incidents where id = ${id}`.execute(db)
   return rows[0]?.open ?? false
 }
 
+/** Whether its beginning was told, or surely will be; one that still waits out its patience will not once the incident is over. */
 export async function wasTold(db: DbOrTx, targetId: number, incident: number): Promise<boolean> {
   const { rows } = await sql<{ told: boolean }>`
     select exists (select from poststelle.notify_deliveries where target_id = ${targetId} and type = 'incident.opened'
-      and payload ->> 'incident' = ${String(incident)} and state in ('delivered', 'waiting', 'failed')) as told`.execute(
+      and payload ->> 'incident' = ${String(incident)} and (state in ('delivered', 'failed') or state = 'waiting' and not payload ? 'transient')) as told`.execute(
     db,
   )
   return rows[0]?.told ?? false

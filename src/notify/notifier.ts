@@ -13,6 +13,7 @@ import {
   nextOfFeed,
   settleDelivery,
   sweepDeliveries,
+  type Delivery,
   type Feed,
   type FeedRow,
   type NotifyTarget,
@@ -114,14 +115,16 @@ export class Notifier {
     const { db } = this.#ctx
     const byId = new Map(targets.map((target) => [target.id, target]))
     const due = await claimDeliveries(db, AT_ONCE * 4)
-    for (let at = 0; at < due.length; at += AT_ONCE) {
-      await Promise.all(
-        due.slice(at, at + AT_ONCE).map(async (delivery) => {
-          const target = byId.get(delivery.targetId)
-          if (target) await deliver(this.#ctx, target, delivery)
-          else await settleDelivery(db, delivery, { state: 'waiting' })
-        }),
-      )
+    const threads = [...Map.groupBy(due, threadOf).values()]
+    for (let at = 0; at < threads.length; at += AT_ONCE)
+      await Promise.all(threads.slice(at, at + AT_ONCE).map((thread) => this.#deliverInOrder(byId, thread)))
+  }
+
+  async #deliverInOrder(targets: ReadonlyMap<number, NotifyTarget>, thread: readonly Delivery[]): Promise<void> {
+    for (const delivery of thread) {
+      const target = targets.get(delivery.targetId)
+      if (target) await deliver(this.#ctx, target, delivery)
+      else await settleDelivery(this.#ctx.db, delivery, { state: 'waiting' })
     }
   }
 
@@ -152,6 +155,10 @@ export class Notifier {
     })
   }
 }
+
+/** What is told of one incident to one target is told in order. */
+const threadOf = ({ id, targetId, payload }: Delivery): string =>
+  payload['incident'] === undefined ? `delivery ${id}` : `${targetId}: ${JSON.stringify(payload['incident'])}`
 
 const wants = ({ events }: NotifyTarget, type: string): boolean =>
   events.some((pattern) => pattern === type || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1))))

@@ -40,7 +40,7 @@ const POLICIES: readonly Policy[] = [
   {
     condition: 'consent-missing',
     flag: 'admin_consent_missing',
-    blames: 'client 6f1d5c1e-52a4-4b0e-9a53-0d6c6a1f7b11',
+    blames: 'client bm_mail',
     receives: false,
   },
   {
