@@ -1,11 +1,12 @@
-// `npm run bench [-- inbound|outbound|load ...]`: figures from real servers on this machine. They are for comparing in one run, on a machine
+// `npm run bench [-- inbound|outbound|load|dashboard ...]`: figures from real servers on this machine. They are for comparing in one run, on a machine
 // that may be noisy; nothing here passes or fails but by losing, doubling or changing mail.
 
+import { dashboard } from './dashboard.ts'
 import { inbound } from './inbound.ts'
 import { load } from './load.ts'
 import { outbound } from './outbound.ts'
 
-const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = { inbound, outbound, load }
+const SCENARIOS: Record<string, (args: readonly string[]) => Promise<void>> = { inbound, outbound, load, dashboard }
 
 const [name = 'inbound', ...args] = process.argv.slice(2)
 const run = SCENARIOS[name]
