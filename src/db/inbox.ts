@@ -79,27 +79,53 @@ export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
     parts.push(
       sql`${filter.hasAttachment ? sql`` : sql`not`} exists (select from poststelle.attachments t where t.message_id = m.id)`,
     )
-  if (filter.search !== undefined) {
-    const { wanted, unwanted } = splitSearch(filter.search)
-    const found = [
-      ...(wanted === '' ? [] : [sql`s.search @@ ${query(wanted)}`]),
-      ...(unwanted === '' ? [] : [sql`not s.search @@ ${query(unwanted)}`]),
-    ]
-    // as an array, so that it is found by the index: on the way through the newest messages every text would be unpacked
+  // as an array, so that it is found by the index: on the way through the newest messages every text would be unpacked
+  if (filter.search !== undefined)
     parts.push(
-      sql`m.id = any(array(select s.message_id from poststelle.message_contents s where ${sql.join(found, sql` and `)}))`,
+      sql`m.id = any(array(select s.message_id from poststelle.message_contents s where ${searched(filter.search)}))`,
     )
-  }
   return sql.join(parts, sql` and `)
 }
 
-/** Newest first; `afterId`: only older ones. */
+/** On message_contents s. */
+function searched(words: string): RawBuilder<unknown> {
+  const { wanted, unwanted } = splitSearch(words)
+  const found = [
+    ...(wanted === '' ? [] : [sql`s.search @@ ${query(wanted)}`]),
+    ...(unwanted === '' ? [] : [sql`not s.search @@ ${query(unwanted)}`]),
+  ]
+  return sql`(${sql.join(found, sql` and `)})`
+}
+
+/** So many of the newest messages are looked through by themselves before a word is looked up. */
+const LOOKED_THROUGH = 2_000
+
+/**
+ * Newest first; `afterId`: only older ones. A word that every other message has is found among the newest at once, where the index would
+ * first gather all its messages; a rare one is not among them, and the index has few.
+ */
 export async function listInbox(
   db: DbOrTx,
   filter: InboxFilter,
   page: { limit: number; afterId?: number | undefined },
 ): Promise<InboxEntry[]> {
   const after = page.afterId === undefined ? sql`true` : sql`m.id < ${page.afterId}`
+  if (filter.search !== undefined) {
+    const { search, ...others } = filter
+    const { rows: newest } = await sql<{ id: number; found: boolean }>`
+      select w.id, coalesce(${searched(search)}, false) as found from (
+        select m.id from poststelle.messages m join poststelle.accounts a on a.id = m.account_id
+          left join poststelle.message_contents c on c.message_id = m.id
+        where ${inboxConditions(others)} and ${after} order by m.id desc limit ${LOOKED_THROUGH}) w
+      left join poststelle.message_contents s on s.message_id = w.id order by w.id desc`.execute(db)
+    const found = newest.filter((row) => row.found).map(({ id }) => id)
+    if (found.length >= page.limit || newest.length < LOOKED_THROUGH)
+      return await entries(db, sql`m.id = any(${found}::bigint[])`, page.limit)
+  }
+  return await entries(db, sql`${inboxConditions(filter)} and ${after}`, page.limit)
+}
+
+async function entries(db: DbOrTx, condition: RawBuilder<unknown>, limit: number): Promise<InboxEntry[]> {
   const { rows } = await sql<InboxEntry>`
     select m.id, a.email as account, m.received_at as "receivedAt", m.date_at as "dateAt", m.from_address as "fromAddress",
       m.from_name as "fromName", m.subject, m.size_bytes as "sizeBytes", m.complete, m.acknowledged_at as "acknowledgedAt",
@@ -107,8 +133,7 @@ export async function listInbox(
       (select count(*) from poststelle.attachments t where t.message_id = m.id) as "attachmentCount"
     from poststelle.messages m join poststelle.accounts a on a.id = m.account_id
       left join poststelle.message_contents c on c.message_id = m.id
-    where ${inboxConditions(filter)} and ${after}
-    order by m.id desc limit ${page.limit}`.execute(db)
+    where ${condition} order by m.id desc limit ${limit}`.execute(db)
   return rows
 }
 
