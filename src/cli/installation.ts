@@ -27,7 +27,7 @@ export interface Installation {
 }
 
 export interface Service {
-  /** Of the status page; undefined without the role `api`. */
+  /** Of the dashboard; undefined without the role `api`. */
   readonly url: string | undefined
   /** A one-time link, where nobody can log in yet. */
   readonly setUpUrl: string | undefined

@@ -88,6 +88,14 @@ const deliveries = async (house: TestHouse) =>
       house.db,
     )
   ).rows
+/** All is well again, and for so long that their incident is over. */
+async function heal(house: TestHouse, ids: readonly number[]): Promise<void> {
+  await recover(house.db, ids)
+  await reconcileIncidents(house.db)
+  await ageIncidents(house.db, 30)
+  await reconcileIncidents(house.db)
+}
+
 const dueNow = async (house: TestHouse): Promise<unknown> =>
   await sql`update poststelle.notify_deliveries set next_attempt_at = now() where state = 'waiting'`.execute(house.db)
 
@@ -179,10 +187,7 @@ row(
       await flagLanes(house.db, ids, 'send', { flag: 'client_secret_expired', scope: 'app', stage: 'token' })
       await reconcileIncidents(house.db)
       await notifier.work()
-      await recover(house.db, ids)
-      await reconcileIncidents(house.db)
-      await ageIncidents(house.db, 30)
-      await reconcileIncidents(house.db)
+      await heal(house, ids)
       await notifier.work()
       const types = (): string[] => sink.told.map(({ body }) => (JSON.parse(body) as { type: string }).type)
       expect(types()).toEqual(['incident.opened', 'incident.closed'])
@@ -197,10 +202,7 @@ row(
       })
       await reconcileIncidents(house.db)
       await notifier.work()
-      await recover(house.db, ids)
-      await reconcileIncidents(house.db)
-      await ageIncidents(house.db, 30)
-      await reconcileIncidents(house.db)
+      await heal(house, ids)
       // its end is due before the patience with its beginning has ended
       await notifier.work()
       expect(types()).toHaveLength(2)
