@@ -409,6 +409,17 @@ begin
     select enter_message.id, min(r.n), r.address from unnest(recipients) with ordinality r (address, n) group by r.address;
   perform pg_notify('poststelle_bell', 'send:' || lane_account);
 end $$;
+CREATE FUNCTION poststelle.field_query(field text, content text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select string_agg('''' || w || ''':*', ' & ')::tsquery from unnest(poststelle.field_words(field, content)) w $$;
+CREATE FUNCTION poststelle.field_words(field text, content text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(array_agg(distinct field || ':' || left(w, 100)), '{}')
+  from regexp_split_to_table(lower(left(content, 100000)), '[^[:alnum:]]+') w where w <> '' $$;
 CREATE FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) RETURNS double precision
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -970,6 +981,12 @@ CREATE FUNCTION poststelle.refuse_audit_change() RETURNS trigger
 begin
   raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only';
 end $$;
+CREATE FUNCTION poststelle.search_fields(from_name text, from_address text, to_addresses text, subject text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select array_to_tsvector(poststelle.field_words('from', concat_ws(' ', from_name, from_address))
+    || poststelle.field_words('to', to_addresses) || poststelle.field_words('subject', subject)) $$;
 CREATE FUNCTION poststelle.send_paused_until(account_id bigint) RETURNS timestamp with time zone
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1384,15 +1401,18 @@ CREATE VIEW poststelle.account_status AS
         END AS send_state,
     s.since AS send_since,
     s.last_ok_at AS send_last_ok_at,
-    COALESCE(( SELECT jsonb_agg(jsonb_build_object('flag', f.flag, 'direction', f.direction, 'since', f.since, 'evidence', f.evidence) ORDER BY f.since, f.id) AS jsonb_agg
-           FROM poststelle.health_flags f
-          WHERE ((f.account_id = a.id) AND (f.cleared_at IS NULL))), '[]'::jsonb) AS flags,
+    COALESCE(f.flags, '[]'::jsonb) AS flags,
     COALESCE(w.count, (0)::bigint) AS waiting_count,
     w.oldest_at AS waiting_oldest_at
-   FROM ((((poststelle.accounts a
+   FROM (((((poststelle.accounts a
      JOIN poststelle.account_health r ON (((r.account_id = a.id) AND (r.direction = 'receive'::text))))
      JOIN poststelle.account_health s ON (((s.account_id = a.id) AND (s.direction = 'send'::text))))
      LEFT JOIN poststelle.maildrops d ON ((d.account_id = a.id)))
+     LEFT JOIN ( SELECT f_1.account_id,
+            jsonb_agg(jsonb_build_object('flag', f_1.flag, 'direction', f_1.direction, 'since', f_1.since, 'evidence', f_1.evidence) ORDER BY f_1.since, f_1.id) AS flags
+           FROM poststelle.health_flags f_1
+          WHERE (f_1.cleared_at IS NULL)
+          GROUP BY f_1.account_id) f ON ((f.account_id = a.id)))
      LEFT JOIN ( SELECT m.account_id,
             count(*) AS count,
             min(m.created_at) AS oldest_at
@@ -2524,6 +2544,8 @@ REVOKE ALL ON FUNCTION poststelle.check_keys(path text, given jsonb, allowed tex
 REVOKE ALL ON FUNCTION poststelle.check_submission(account text, idempotency_key text, priority integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.delete_message_bodies() FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.enter_message(lane_account bigint, envelope_from text, recipients text[], message_key text, subject text, size_bytes bigint, sha256 bytea, idempotency_key text, request bytea, priority integer, send_after timestamp with time zone, OUT id bigint, OUT fresh boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.field_query(field text, content text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.field_words(field text, content text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.grown_rate(learned double precision, learned_at timestamp with time zone) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.header_text(path text, given jsonb, most integer) FROM PUBLIC;
 GRANT SELECT ON TABLE poststelle.inbox TO poststelle_app;
@@ -2555,6 +2577,7 @@ GRANT ALL ON FUNCTION poststelle.raw_message(id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.readable(bytewise text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.refuse(reason text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.refuse_audit_change() FROM PUBLIC;
+REVOKE ALL ON FUNCTION poststelle.search_fields(from_name text, from_address text, to_addresses text, subject text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.send_rate(account_id bigint) FROM PUBLIC;

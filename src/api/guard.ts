@@ -7,7 +7,7 @@ import type { Actor } from '../db/audit.ts'
 import type { Db } from '../db/database.ts'
 import { useSession, useToken } from '../db/sessions.ts'
 import { ROLES_OF_PEOPLE, type PersonRole } from '../db/schema-people.ts'
-import { tokenHash } from './passwords.ts'
+import { tokenHash } from '../secrets/token.ts'
 import { Refused } from './problems.ts'
 
 /** The browser gives it back to this very host only, over TLS or to this machine (RFC 6265bis). */

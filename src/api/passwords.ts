@@ -1,6 +1,6 @@
-// Passwords of operators: argon2id (RFC 9106) in the form of the PHC string; and tokens, of which only the hash is kept.
+// Passwords of operators: argon2id (RFC 9106) in the form of the PHC string.
 
-import { argon2 as argon2Callback, createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { argon2 as argon2Callback, randomBytes, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 
 const argon2 = promisify(argon2Callback)
@@ -38,9 +38,3 @@ export async function isPassword(password: string, stored: string | null | undef
   const expected = Buffer.from(hash, 'base64')
   return expected.length === derived.length && timingSafeEqual(expected, derived)
 }
-
-/** 256 bits, for cookies and links. */
-export const newToken = (): string => randomBytes(32).toString('base64url')
-
-/** What is as random as these needs no slow hash. */
-export const tokenHash = (token: string): Buffer => createHash('sha256').update(token).digest()

@@ -6,6 +6,9 @@ import { hostCheck } from '../accounts/host-check.ts'
 import { importAccounts, type ImportedAccount } from '../accounts/import.ts'
 import { parseAccounts } from '../accounts/settings.ts'
 import { errorCode, UserError } from '../base/failure.ts'
+import { accountFilterOf } from '../contract/filter.ts'
+import { listCards } from '../db/account-views.ts'
+import type { Db } from '../db/database.ts'
 import { findAccount, listAccounts, type Account } from '../db/accounts.ts'
 import { addLedgerCommands } from './account-ledger.ts'
 import { addTestCommand } from './account-test.ts'
@@ -42,15 +45,19 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
   account
     .command('list')
     .description('all accounts with their servers')
+    .option('--filter <text>', 'as on the pages: "status:blocked app:bm_mail", or words of the address')
     .option(...JSON_FLAG)
-    .action((options: JsonOption) =>
+    .action((options: JsonOption & { filter?: string }) =>
       withInstallation(ctx, async ({ db }) => {
-        const accounts = await listAccounts(db)
-        answer(ctx, options, accounts.map(listed), () =>
-          accounts.length === 0
-            ? 'no accounts yet; "poststelle account import FILE" makes the first\n'
-            : table(accounts.map(row), ctx.terminal.columns),
-        )
+        const all = await listAccounts(db)
+        const wanted = options.filter === undefined ? undefined : await idsOf(db, options.filter)
+        const accounts = wanted ? all.filter(({ id }) => wanted.has(id)) : all
+        answer(ctx, options, accounts.map(listed), () => {
+          if (accounts.length > 0) return table(accounts.map(row), ctx.terminal.columns)
+          return all.length > 0
+            ? 'no account fits the filter\n'
+            : 'no accounts yet; "poststelle account import FILE" makes the first\n'
+        })
       }),
     )
   addAdoptSeenCommand(account, ctx)
@@ -78,6 +85,13 @@ export function addAccountCommands(program: Command, ctx: CommandContext): void 
   addLedgerCommands(account, ctx)
   addSignInCommand(account, ctx)
   addTestCommand(account, ctx)
+}
+
+const ALL = 1_000_000
+
+async function idsOf(db: Db, filter: string): Promise<ReadonlySet<number>> {
+  const { cards } = await listCards(db, accountFilterOf(filter), { offset: 0, limit: ALL })
+  return new Set(cards.map(({ id }) => id))
 }
 
 function read(file: string): Buffer {

@@ -2,12 +2,15 @@
 
 import { InvalidArgumentError, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
+import { inboxFilterOf } from '../contract/filter.ts'
+import { resolverOf } from '../contract/resolver.ts'
 import { parseWhen, type When } from '../contract/when.ts'
 import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import type { InboxFilter } from '../db/inbox.ts'
 
 export interface FilterOptions {
+  readonly filter?: string
   readonly account?: string
   readonly since?: When
   readonly search?: string
@@ -34,18 +37,29 @@ export function when(text: string): When {
 /** A query of many thousand words is too much for the database, which says so in words of its own. */
 const SEARCH_CHARS = 2_000
 
+export const FILTER_OPTION = [
+  '--filter <text>',
+  'as on the pages: "status:deferred to:@kunde.example", words with and without a field',
+] as const
+
 export const addFilterOptions = (command: Command): Command =>
   command
+    .option(...FILTER_OPTION)
     .option('--account <id or e-mail>', 'only mail of this account')
     .option('--since <date or 7d>', 'only mail stored since then: a date, an instant, or so many h, d or w back', when)
     .option('--search <words>', 'only mail with these words; "a phrase", or, -without')
 
 /** Throws UserError where the account is not known. */
-export async function inboxFilter(db: Db, now: Date, { account, since, search }: FilterOptions): Promise<InboxFilter> {
+export async function inboxFilter(
+  db: Db,
+  now: Date,
+  { filter, account, since, search }: FilterOptions,
+): Promise<InboxFilter> {
   if (search?.trim() === '') throw new UserError('--search: has no word in it', { exitCode: 2 })
   if (search !== undefined && search.length > SEARCH_CHARS)
     throw new UserError(`--search: is longer than ${SEARCH_CHARS} characters; fewer words find more`, { exitCode: 2 })
   return {
+    ...(filter !== undefined && (await inboxFilterOf(filter, resolverOf(db, now)))),
     ...(account !== undefined && { accountId: (await findAccount(db, account)).id }),
     ...(since && { since: since(now) }),
     ...(search !== undefined && { search }),

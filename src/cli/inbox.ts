@@ -51,7 +51,11 @@ function addListCommand(inbox: Command, ctx: CommandContext): void {
       withInstallation(ctx, async ({ db, clock }) => {
         const { state, unacknowledged, after } = options
         const limit = Math.min(options.limit, MAX_LIMIT)
-        const filter = { ...(await inboxFilter(db, clock.now(), options)), state, unacknowledged }
+        const filter = {
+          ...(await inboxFilter(db, clock.now(), options)),
+          ...(state && { state }),
+          ...(unacknowledged && { unacknowledged }),
+        }
         const found = await listInbox(db, filter, { limit: limit + 1, afterId: after })
         const shown = found.slice(0, limit)
         const next = found.length > limit ? (shown.at(-1)?.id ?? null) : null

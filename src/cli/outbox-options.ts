@@ -2,14 +2,17 @@
 
 import { InvalidArgumentError, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
+import { outboxFilterOf } from '../contract/filter.ts'
+import { resolverOf } from '../contract/resolver.ts'
 import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import { HOLD_REASONS, OUTBOUND_STATES, type HoldReason, type OutboxFilter } from '../db/outbox.ts'
 import type { OutboundState } from '../db/schema-outbound.ts'
-import { when, type When } from './inbox-options.ts'
+import { FILTER_OPTION, when, type When } from './inbox-options.ts'
 import { printableLine } from './printable.ts'
 
 export interface OutboxFilterOptions {
+  readonly filter?: string
   readonly account?: string
   readonly state?: OutboundState[]
   readonly reason?: HoldReason[]
@@ -36,6 +39,7 @@ const domain = (text: string): string => text.trim().replace(/^@/, '')
 
 export const addOutboxFilterOptions = (command: Command): Command =>
   command
+    .option(...FILTER_OPTION)
     .option('--account <id or e-mail>', 'only mail of this account')
     .option('--state <state,...>', `only in these states: ${OUTBOUND_STATES.join(', ')}`, listOf(OUTBOUND_STATES))
     .option('--reason <reason,...>', `only held for these reasons: ${HOLD_REASONS.join(', ')}`, listOf(HOLD_REASONS))
@@ -51,6 +55,7 @@ export const addOutboxFilterOptions = (command: Command): Command =>
 export async function outboxFilter(db: Db, now: Date, options: OutboxFilterOptions): Promise<OutboxFilter> {
   const { account, state, reason, flag, to, subject, messageId, idempotencyKey, since, before } = options
   return {
+    ...(options.filter !== undefined && (await outboxFilterOf(options.filter, resolverOf(db, now)))),
     ...(account !== undefined && { accountId: (await findAccount(db, account)).id }),
     ...(state && { states: state }),
     ...(reason && { holdReasons: reason }),
@@ -65,8 +70,8 @@ export async function outboxFilter(db: Db, now: Date, options: OutboxFilterOptio
 }
 
 export const isNarrow = (options: OutboxFilterOptions): boolean => {
-  const { account, state, reason, flag, to, subject, messageId, idempotencyKey, since, before } = options
-  return [account, state, reason, flag, to, subject, messageId, idempotencyKey, since, before].some(
+  const { filter, account, state, reason, flag, to, subject, messageId, idempotencyKey, since, before } = options
+  return [filter, account, state, reason, flag, to, subject, messageId, idempotencyKey, since, before].some(
     (value) => value !== undefined,
   )
 }

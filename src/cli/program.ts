@@ -18,6 +18,7 @@ import { addRunwayCommand } from './runway.ts'
 import { addSendCommand } from './send.ts'
 import { addStartCommand } from './start.ts'
 import { addStatusCommand } from './status.ts'
+import { addUserCommands } from './user.ts'
 
 /** Returns the exit code. */
 export async function runProgram(args: readonly string[], ctx: CommandContext): Promise<number> {
@@ -43,6 +44,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addClassifyCommand(program, ctx)
   addClientCommands(program, ctx)
   addKeyCommand(program, ctx)
+  addUserCommands(program, ctx)
   try {
     await program.parseAsync(args, { from: 'user' })
     return 0

@@ -74,6 +74,7 @@ export const operatorChange = z.strictObject({
   disabled: z.boolean().optional(),
 })
 export const invitation = z.object({ operator: z.string(), url: z.string(), expires_at: instant })
+export type InvitationJson = z.infer<typeof invitation>
 
 export const myChange = z.strictObject({ language: lang.optional() })
 export const passwordChange = z.strictObject({ current: z.string().max(200), password })

@@ -12,9 +12,11 @@ export interface InboxFilter {
   readonly search?: string | undefined
   readonly state?: ParseState | undefined
   readonly unacknowledged?: boolean | undefined
-  /** Part of the sender's address or name. */
+  /** What stands in the sender's address or name from the beginning of a word on. */
   readonly from?: string | undefined
+  /** Likewise, in the recipients. */
   readonly to?: string | undefined
+  /** Likewise. */
   readonly subject?: string | undefined
   readonly hasAttachment?: boolean | undefined
   readonly messageId?: string | undefined
@@ -57,10 +59,19 @@ export function splitSearch(words: string): { wanted: string; unwanted: string }
 const query = (words: string): RawBuilder<unknown> => sql`(websearch_to_tsquery('german', ${words})
   || websearch_to_tsquery('english', ${words}) || websearch_to_tsquery('simple', ${words}))`
 
-const like = (text: string): string => `%${text.replace(/[\\%_]/g, '\\$&')}%`
-
 /** For a query on messages m, accounts a and, left joined, message_contents c. */
 export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
+  const parts = [plainConditions(filter)]
+  const texts = fieldConditions(filter)
+  if (texts) parts.push(texts)
+  const looked = indexed(filter)
+  // as an array, so that it is found by the index: on the way through the newest messages every text would be unpacked
+  if (looked) parts.push(sql`m.id = any(array(select s.message_id from poststelle.message_contents s where ${looked}))`)
+  return sql.join(parts, sql` and `)
+}
+
+/** Whatever is not a text. */
+function plainConditions(filter: InboxFilter): RawBuilder<unknown> {
   const parts = [sql`true`]
   if (filter.accountId !== undefined) parts.push(sql`m.account_id = ${filter.accountId}`)
   if (filter.since) parts.push(sql`m.received_at >= ${filter.since}`)
@@ -68,10 +79,6 @@ export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
   if (filter.state) parts.push(filter.state === 'pending' ? sql`c.message_id is null` : sql`c.state = ${filter.state}`)
   if (filter.incomplete) parts.push(sql`not m.complete`)
   if (filter.before) parts.push(sql`m.received_at < ${filter.before}`)
-  if (filter.from !== undefined)
-    parts.push(sql`(m.from_address ilike ${like(filter.from)} or m.from_name ilike ${like(filter.from)})`)
-  if (filter.to !== undefined) parts.push(sql`m.to_addresses ilike ${like(filter.to)}`)
-  if (filter.subject !== undefined) parts.push(sql`m.subject ilike ${like(filter.subject)}`)
   if (filter.messageId !== undefined)
     parts.push(sql`m.internet_message_id = any(${[filter.messageId, `<${filter.messageId}>`]}::text[])`)
   if (filter.largerThan !== undefined) parts.push(sql`m.size_bytes > ${filter.largerThan}`)
@@ -79,12 +86,46 @@ export function inboxConditions(filter: InboxFilter): RawBuilder<unknown> {
     parts.push(
       sql`${filter.hasAttachment ? sql`` : sql`not`} exists (select from poststelle.attachments t where t.message_id = m.id)`,
     )
-  // as an array, so that it is found by the index: on the way through the newest messages every text would be unpacked
-  if (filter.search !== undefined)
-    parts.push(
-      sql`m.id = any(array(select s.message_id from poststelle.message_contents s where ${searched(filter.search)}))`,
-    )
   return sql.join(parts, sql` and `)
+}
+
+/** Each field with the columns of messages m that it looks at. */
+const FIELDS = {
+  from: [sql`m.from_address`, sql`m.from_name`],
+  to: [sql`m.to_addresses`],
+  subject: [sql`m.subject`],
+} as const
+const fieldNames = ['from', 'to', 'subject'] as const
+
+/** From the beginning of a word on, where the text begins with one. */
+const pattern = (text: string): string =>
+  `${/^[\p{L}\p{N}]/u.test(text) ? '(^|[^[:alnum:]])' : ''}${text.replace(/[^\p{L}\p{N}\s]/gu, '\\$&')}`
+
+/** On messages m; undefined: there are none. */
+function fieldConditions(filter: InboxFilter): RawBuilder<unknown> | undefined {
+  const parts = fieldNames.flatMap((name) => {
+    const text = filter[name]
+    if (text === undefined) return []
+    return [
+      sql`(${sql.join(
+        FIELDS[name].map((column) => sql`${column} ~* ${pattern(text)}`),
+        sql` or `,
+      )})`,
+    ]
+  })
+  return parts.length === 0 ? undefined : sql.join(parts, sql` and `)
+}
+
+/** On message_contents s, by its index; undefined: there are none. All that has one of the fields is in it, and more. */
+function indexed(filter: InboxFilter): RawBuilder<unknown> | undefined {
+  const parts = fieldNames.flatMap((name) => {
+    const text = filter[name]
+    return text !== undefined && /[\p{L}\p{N}]/u.test(text)
+      ? [sql`s.search @@ poststelle.field_query(${name}, ${text})`]
+      : []
+  })
+  if (filter.search !== undefined) parts.push(searched(filter.search))
+  return parts.length === 0 ? undefined : sql.join(parts, sql` and `)
 }
 
 /** On message_contents s. */
@@ -97,7 +138,7 @@ function searched(words: string): RawBuilder<unknown> {
   return sql`(${sql.join(found, sql` and `)})`
 }
 
-/** So many of the newest messages are looked through by themselves before a word is looked up. */
+/** So many of the newest messages are looked through by themselves before a text is looked up. */
 const LOOKED_THROUGH = 2_000
 
 /**
@@ -110,13 +151,15 @@ export async function listInbox(
   page: { limit: number; afterId?: number | undefined },
 ): Promise<InboxEntry[]> {
   const after = page.afterId === undefined ? sql`true` : sql`m.id < ${page.afterId}`
-  if (filter.search !== undefined) {
-    const { search, ...others } = filter
+  const fields = fieldConditions(filter)
+  if (filter.search !== undefined || fields) {
+    const texts = [...(fields ? [fields] : []), ...(filter.search === undefined ? [] : [searched(filter.search)])]
     const { rows: newest } = await sql<{ id: number; found: boolean }>`
-      select w.id, coalesce(${searched(search)}, false) as found from (
+      select w.id, coalesce(${sql.join(texts, sql` and `)}, false) as found from (
         select m.id from poststelle.messages m join poststelle.accounts a on a.id = m.account_id
           left join poststelle.message_contents c on c.message_id = m.id
-        where ${inboxConditions(others)} and ${after} order by m.id desc limit ${LOOKED_THROUGH}) w
+        where ${plainConditions(filter)} and ${after} order by m.id desc limit ${LOOKED_THROUGH}) w
+      join poststelle.messages m on m.id = w.id
       left join poststelle.message_contents s on s.message_id = w.id order by w.id desc`.execute(db)
     const found = newest.filter((row) => row.found).map(({ id }) => id)
     if (found.length >= page.limit || newest.length < LOOKED_THROUGH)

@@ -1,7 +1,8 @@
 // Operators, the links by which they choose their passwords, and what they log in with.
 
 import { sql } from 'kysely'
-import type { DbOrTx, Tx } from './database.ts'
+import { audit, type Actor } from './audit.ts'
+import type { Db, DbOrTx, Tx } from './database.ts'
 import type { PersonRole } from './schema-people.ts'
 
 export interface Operator {
@@ -81,8 +82,32 @@ export async function changeOperator(db: DbOrTx, id: number, change: OperatorCha
     .execute()
 }
 
+class LastAdmin extends Error {}
+
+/** False where nobody could administer any more: then nothing is changed. */
+export async function changeRights(
+  db: Db,
+  actor: Actor,
+  id: number,
+  change: Pick<OperatorChange, 'role' | 'mayReadMail' | 'disabled' | 'totp'>,
+): Promise<boolean> {
+  const { role, mayReadMail, disabled, totp } = change
+  try {
+    await db.transaction().execute(async (tx) => {
+      await changeOperator(tx, id, change)
+      if (!(await keepsAnAdmin(tx))) throw new LastAdmin()
+      const details = { role, may_read_mail: mayReadMail, disabled, ...(totp === null && { second_factor: 'removed' }) }
+      await audit(tx, actor, { action: 'operator changed', object: `operator ${id}`, details })
+    })
+    return true
+  } catch (error) {
+    if (error instanceof LastAdmin) return false
+    throw error
+  }
+}
+
 /** Locks all of them: false where nobody could administer any more. */
-export async function keepsAnAdmin(tx: Tx): Promise<boolean> {
+async function keepsAnAdmin(tx: Tx): Promise<boolean> {
   const { rows } = await sql<{ n: number }>`
     with locked as (select role, disabled_at, password_hash from poststelle.operators order by id for update)
     select count(*)::int as n from locked where role = 'admin' and disabled_at is null and password_hash is not null`.execute(

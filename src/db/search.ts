@@ -1,4 +1,5 @@
-// What a message is found by: words of subject, addresses, attachment names and text, in German, English and as they stand.
+// What a message is found by: words of subject, addresses, attachment names and text, in German, English and as they stand; and the
+// words of sender, recipients and subject under the names of their fields.
 
 import { sql } from 'kysely'
 import type { Db } from './database.ts'
@@ -40,7 +41,8 @@ async function vectors(db: Db, batch: readonly Searchable[], chars: number): Pro
     select w.id, (setweight(to_tsvector('german', h.subject) || to_tsvector('english', h.subject) || to_tsvector('simple', h.subject), 'A')
       || setweight(to_tsvector('simple', h.people), 'B')
       || setweight(to_tsvector('german', w.names) || to_tsvector('simple', w.names), 'C')
-      || setweight(to_tsvector('german', w.body) || to_tsvector('english', w.body) || to_tsvector('simple', w.body), 'D'))::text as vector
+      || setweight(to_tsvector('german', w.body) || to_tsvector('english', w.body) || to_tsvector('simple', w.body), 'D')
+      || poststelle.search_fields(m.from_name, m.from_address, m.to_addresses, m.subject))::text as vector
     from unnest(${batch.map(({ id }) => id)}::bigint[], ${batch.map(namesOf)}::text[],
         ${batch.map(({ bodyText }) => (bodyText ?? '').slice(0, chars).toWellFormed())}::text[]) w (id, names, body)
       join poststelle.messages m on m.id = w.id

@@ -22,6 +22,7 @@ const lists = [
   ['inbox', '/inbox'],
   ['inbox of one account', '/inbox?filter=account:a77@firma.example'],
   ['inbox of one sender', '/inbox?filter=from:kunde77@'],
+  ['inbox of one subject', '/inbox?filter=subject:%22Rechnung%204711%22'],
   ['outbox', '/outbox'],
   ['outbox, open', '/outbox?filter=status:open'],
   ['outbox of one account', '/outbox?filter=account:a77@firma.example'],
@@ -113,7 +114,8 @@ async function seed(db: Db, messages: number, outgoing: number): Promise<void> {
     insert into poststelle.message_contents (message_id, account_id, position, state, reason, body_text, search)
     select id, account_id, id, case when id % 20000 = 0 then 'quarantined' else 'parsed' end, case when id % 20000 = 0 then 'nested too deeply' end,
       'Guten Tag, anbei die Rechnung.', to_tsvector('simple', subject || ' ' || from_name || ' ' || from_address || ' Vorgang' || id % 100000
-      || ' Guten Tag anbei die Rechnung zum Auftrag') from poststelle.messages`.execute(db)
+      || ' Guten Tag anbei die Rechnung zum Auftrag') || poststelle.search_fields(from_name, from_address, to_addresses, subject)
+    from poststelle.messages`.execute(db)
   await sql`
     with message as (
       insert into poststelle.outbound_messages (account_id, state, hold_reason, envelope_from, internet_message_id, subject, size_bytes, sha256,

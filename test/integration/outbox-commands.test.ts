@@ -93,6 +93,25 @@ describe('poststelle outbox', () => {
     expect(english.out).toMatch(/ Deferred +goes (?:\d+ \w+ )?\d\d:\d\d +Größe/m)
   })
 
+  test('a filter is in the words of the pages, and options narrow it further', async () => {
+    const [held, other] = [await submit('Rechnung 1', 'held'), await submit('Angebot', 'held', ['x@anderswo.test'])]
+    await submit('Rechnung 2')
+    const listed = async (...args: string[]) => {
+      const { out } = await run(['outbox', 'list', '--json', ...args])
+      return (JSON.parse(out) as { messages: { id: number }[] }).messages.map(({ id }) => id)
+    }
+    expect(await listed('--filter', 'zustand:angehalten konto:a@example.test')).toEqual([other, held])
+    expect(await listed('--filter', 'status:held an:anderswo.test')).toEqual([other])
+    expect(await listed('--filter', 'status:held', '--subject', 'Rechnung')).toEqual([held])
+    const refused = await outbox('list --filter status:kaputt')
+    expect([refused.code, refused.err]).toEqual([
+      2,
+      expect.stringMatching(/^poststelle: filter: "kaputt" is not a state; there are scheduled, /),
+    ])
+    const { err, code } = await outbox('release --filter status:held --yes')
+    expect([code, err]).toEqual([0, expect.stringContaining('2')])
+  })
+
   test('JSON has everything, page by page', async () => {
     const ids = [await submit('1'), await submit('2', 'failed'), await submit('3', 'held')]
     const page = JSON.parse((await outbox('list --json --limit 2')).out) as Record<string, unknown>

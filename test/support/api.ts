@@ -3,7 +3,7 @@
 import { createToken } from '../../src/db/sessions.ts'
 import type { Db } from '../../src/db/database.ts'
 import type { PersonRole } from '../../src/db/schema-people.ts'
-import { newToken, tokenHash } from '../../src/api/passwords.ts'
+import { newToken, tokenHash } from '../../src/secrets/token.ts'
 
 export interface Asked {
   readonly status: number

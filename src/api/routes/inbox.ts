@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { filterText, idParams, pageQuery, problem, toPage } from '../../contract/basics.ts'
 import { inboxFilterOf } from '../../contract/filter.ts'
+import { resolverOf } from '../../contract/resolver.ts'
 import { inboxDetailJson, inboxEntryJson, inboxMessage, inboxPage } from '../../contract/inbox.ts'
 import { audit } from '../../db/audit.ts'
 import { acknowledge, listInbox, loadMessage, type MessageDetail } from '../../db/inbox.ts'
@@ -14,7 +15,6 @@ import { reparse } from '../../db/parsing.ts'
 import { safeHtml } from '../../message/safe-html.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { mayDo, needs, whoOf } from '../guard.ts'
-import { resolverOf } from '../resolver.ts'
 import { Refused } from '../problems.ts'
 
 const tags = ['inbox']
@@ -36,7 +36,7 @@ export function addInboxRoutes(app: App, ctx: ApiContext): void {
       },
     },
     async ({ query }) => {
-      const filter = await inboxFilterOf(query.filter, resolverOf(ctx))
+      const filter = await inboxFilterOf(query.filter, resolverOf(db, ctx.clock.now()))
       const found = await listInbox(db, filter, {
         limit: query.limit + 1,
         afterId: query.cursor === undefined ? undefined : Number(query.cursor),

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { filterText, idParams, iso, isoOrNull, pageQuery, problem, toPage } from '../../contract/basics.ts'
 import { outboxFilterOf } from '../../contract/filter.ts'
+import { resolverOf } from '../../contract/resolver.ts'
 import {
   accepted,
   bulkRun,
@@ -24,7 +25,6 @@ import { tryDestinationsOf } from '../../db/slow-destinations.ts'
 import { submitParts } from '../../db/submissions.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { needs, whoOf } from '../guard.ts'
-import { resolverOf } from '../resolver.ts'
 import { Refused } from '../problems.ts'
 
 const tags = ['outbox']
@@ -47,7 +47,7 @@ export function addOutboxRoutes(app: App, ctx: ApiContext): void {
       },
     },
     async ({ query }) => {
-      const filter = await outboxFilterOf(query.filter, resolverOf(ctx))
+      const filter = await outboxFilterOf(query.filter, resolverOf(db, ctx.clock.now()))
       const found = await listOutbox(db, filter, {
         limit: query.limit + 1,
         afterId: query.cursor === undefined ? undefined : Number(query.cursor),
@@ -169,7 +169,7 @@ function addChangeRoutes(app: App, ctx: ApiContext): void {
           ),
         }
       }
-      const filter = ids === undefined ? await outboxFilterOf(text, resolverOf(ctx)) : { ids }
+      const filter = ids === undefined ? await outboxFilterOf(text, resolverOf(db, ctx.clock.now())) : { ids }
       const plan = await planChange(db, change, filter)
       if (dryRun || confirm === undefined)
         return {

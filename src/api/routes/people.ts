@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { DAY_MS, later } from '../../base/clock.ts'
 import { idParams, pageQuery, problem, toPage } from '../../contract/basics.ts'
+import { invite } from '../../contract/invite.ts'
 import {
   auditCheck,
   auditJson,
@@ -19,22 +20,14 @@ import {
   tokenJson,
   tokenMade,
 } from '../../contract/people.ts'
-import { audit, listAudit, verifyAudit, type Actor } from '../../db/audit.ts'
-import {
-  changeOperator,
-  createInvitation,
-  createOperator,
-  findOperator,
-  keepsAnAdmin,
-  listOperators,
-} from '../../db/operators.ts'
+import { audit, listAudit, verifyAudit } from '../../db/audit.ts'
+import { changeRights, createOperator, findOperator, listOperators } from '../../db/operators.ts'
 import { createToken, endSessions, listSessions, listTokens, revokeToken } from '../../db/sessions.ts'
+import { newToken, tokenHash } from '../../secrets/token.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { IDLE_MS, needs, TOKEN_PREFIX, whoOf } from '../guard.ts'
-import { newToken, tokenHash } from '../passwords.ts'
 import { Refused } from '../problems.ts'
 
-const INVITED_MS = 3 * DAY_MS
 const NOTHING = z.null()
 
 export function addPeopleRoutes(app: App, ctx: ApiContext): void {
@@ -47,17 +40,6 @@ export function addPeopleRoutes(app: App, ctx: ApiContext): void {
     async () => (await listOperators(db)).map(operatorJson),
   )
 
-  const invite = async (actor: Actor, operatorId: number, name: string): Promise<z.infer<typeof invitation>> => {
-    const secret = newToken()
-    await createInvitation(db, { tokenHash: tokenHash(secret), operatorId, lifeMs: INVITED_MS })
-    await audit(db, actor, { action: 'operator invited', object: `operator ${operatorId}`, details: { name } })
-    return {
-      operator: name,
-      url: `${ctx.publicUrl}/invitation#${secret}`,
-      expires_at: later(ctx.clock.now(), INVITED_MS).toISOString(),
-    }
-  }
-
   app.post(
     `${API}/operators`,
     {
@@ -68,7 +50,7 @@ export function addPeopleRoutes(app: App, ctx: ApiContext): void {
       const { name, role, may_read_mail: mayReadMail } = request.body
       const id = await createOperator(db, { name, role, mayReadMail })
       if (id === undefined) throw new Refused('conflict', `there is an operator "${name}" already`)
-      return await reply.code(201).send(await invite(whoOf(request).actor, id, name))
+      return await reply.code(201).send(await invite(ctx, whoOf(request).actor, { id, name }))
     },
   )
 
@@ -81,7 +63,7 @@ export function addPeopleRoutes(app: App, ctx: ApiContext): void {
     async (request, reply) => {
       const found = await findOperator(db, { id: request.params.id })
       if (!found) throw new Refused('not_found')
-      return await reply.code(201).send(await invite(whoOf(request).actor, found.id, found.name))
+      return await reply.code(201).send(await invite(ctx, whoOf(request).actor, found))
     },
   )
 
@@ -100,16 +82,9 @@ export function addPeopleRoutes(app: App, ctx: ApiContext): void {
     async (request) => {
       const { id } = request.params
       const { role, may_read_mail: mayReadMail, disabled } = request.body
-      await db.transaction().execute(async (tx) => {
-        if (!(await findOperator(tx, { id }))) throw new Refused('not_found')
-        await changeOperator(tx, id, { role, mayReadMail, disabled })
-        if (!(await keepsAnAdmin(tx))) throw new Refused('refused', 'nobody would be left who may administer')
-        await audit(tx, whoOf(request).actor, {
-          action: 'operator changed',
-          object: `operator ${id}`,
-          details: request.body,
-        })
-      })
+      if (!(await findOperator(db, { id }))) throw new Refused('not_found')
+      const left = await changeRights(db, whoOf(request).actor, id, { role, mayReadMail, disabled })
+      if (!left) throw new Refused('refused', 'nobody would be left who may administer')
       const changed = await findOperator(db, { id })
       if (!changed) throw new Refused('not_found')
       // what was allowed before is not for what is open now

@@ -28,9 +28,10 @@ import {
   type Operator,
 } from '../../db/operators.ts'
 import { createSession, endSessions, forgiveLogin, loginBlockedUntil, noteRefusedLogin } from '../../db/sessions.ts'
+import { newToken, tokenHash } from '../../secrets/token.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { COOKIE, needs, SESSION_MS, whoOf } from '../guard.ts'
-import { hashPassword, isPassword, newToken, tokenHash } from '../passwords.ts'
+import { hashPassword, isPassword } from '../passwords.ts'
 import { Refused } from '../problems.ts'
 
 const TOTP_ISSUER = 'Poststelle'
