@@ -2428,7 +2428,7 @@ CREATE INDEX outbound_messages_deferred ON poststelle.outbound_messages USING bt
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_handed_over ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = ANY (ARRAY['sent'::text, 'partial'::text, 'bounced'::text]));
 CREATE UNIQUE INDEX outbound_messages_idempotency ON poststelle.outbound_messages USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
-CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) WHERE (finished_at IS NULL);
+CREATE INDEX outbound_messages_open ON poststelle.outbound_messages USING btree (account_id, created_at) INCLUDE (state, next_attempt_at) WHERE (finished_at IS NULL);
 CREATE INDEX outbound_messages_order ON poststelle.outbound_messages USING btree (account_id, priority DESC, next_attempt_at, id) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_refused ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = ANY (ARRAY['failed'::text, 'expired'::text]));
 CREATE INDEX outbound_messages_sending ON poststelle.outbound_messages USING btree (account_id) WHERE (state = 'sending'::text);

@@ -1,3 +1,5 @@
+-- What the pages ask often is answered out of indexes.
+
 -- Sender, recipients and subject are found by the beginnings of their words, over any number of messages, by the index that finds the text.
 
 -- The words of a text, each with the field's name before it. Without positions: what is looked for is checked against the field itself.
@@ -44,3 +46,8 @@ create or replace view poststelle.account_status as
 
 revoke execute on function poststelle.field_words(text, text), poststelle.search_fields(text, text, text, text),
   poststelle.field_query(text, text) from public;
+
+-- What is open is counted out of the index alone: state and due time take every change of a message to it anyway.
+drop index poststelle.outbound_messages_open;
+create index outbound_messages_open on poststelle.outbound_messages (account_id, created_at) include (state, next_attempt_at)
+  where finished_at is null;
