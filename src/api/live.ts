@@ -32,6 +32,11 @@ export class Live {
     return this.#queries
   }
 
+  /** Grows with every change that tabs were told of. */
+  get changes(): number {
+    return this.#number
+  }
+
   /** `lastNumber`: of the last event that the tab has seen, before it was cut off. */
   add(tab: ServerResponse, lastNumber: number | undefined): void {
     tab.write('retry: 2000\n\n')

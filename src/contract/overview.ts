@@ -11,6 +11,7 @@ export const overview = z.object({
   /** Of the browser's tab. */
   title: z.string(),
   facts: z.array(z.string()),
+  /** By state: as many accounts as the list with this state has. */
   lamps: z.record(z.string(), z.int()),
   accounts: z.int(),
   accounts_current: z.int(),

@@ -35,6 +35,7 @@ const CARDS = sql`poststelle.account_status s join poststelle.accounts a on a.id
   left join poststelle.maildrops d on d.account_id = s.id left join poststelle.oauth_clients c on c.id = a.oauth_client_id`
 
 export interface CardFilter {
+  /** One of the lamps is in one of them; 'ok': every lamp that is not paused. */
   readonly states: readonly string[]
   readonly flag: string | undefined
   readonly provider: string | undefined
@@ -46,8 +47,11 @@ const like = (text: string): string => `%${text.replace(/[\\%_]/g, '\\$&')}%`
 
 function conditions({ states, flag, provider, app, words }: CardFilter) {
   const parts = [sql`true`]
+  const troubles = states.filter((state) => state !== 'ok')
   if (states.length > 0)
-    parts.push(sql`(s.receive_state = any(${[...states]}::text[]) or s.send_state = any(${[...states]}::text[]))`)
+    parts.push(sql`(s.receive_state = any(${troubles}::text[]) or s.send_state = any(${troubles}::text[])
+      or ${states.includes('ok')} and coalesce(nullif(s.receive_state, 'paused'), 'ok') = 'ok' and coalesce(nullif(s.send_state, 'paused'), 'ok') = 'ok'
+        and 'ok' in (s.receive_state, s.send_state))`)
   if (flag !== undefined)
     parts.push(
       sql`exists (select from poststelle.health_flags f where f.account_id = s.id and f.cleared_at is null and f.flag = ${flag})`,

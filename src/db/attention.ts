@@ -16,19 +16,25 @@ export interface CauseGroup {
 }
 
 /** Of the last so many days, what is final; of all time, what waits. */
-const DAYS = 30
-const HELD_HOURS = 24
+export const LOOKED_BACK_DAYS = 30
+export const HELD_HOURS = 24
+
+/** A message with several causes is in the group of each. */
+const FLAGS_OF_MESSAGE = sql`
+  select m.last_flag as flag where m.last_flag is not null
+  union select r.flag from poststelle.outbound_recipients r where r.message_id = m.id and r.flag is not null`
 
 export async function attentionGroups(db: DbOrTx): Promise<CauseGroup[]> {
   const { rows } = await sql<CauseGroup>`
-    select m.state as kind, coalesce(m.last_flag, '') as cause, count(*) as count, count(distinct m.account_id) as accounts,
+    select m.state as kind, coalesce(f.flag, '') as cause, count(*) as count, count(distinct m.account_id) as accounts,
       min(m.created_at) as "oldestAt", (array_agg(m.last_reply order by m.id desc))[1] as example, max(m.id) as "exampleId"
-    from poststelle.outbound_messages m
-    where m.state in ('failed', 'expired') and m.finished_at > now() - ${DAYS} * interval '1 day' group by 1, 2
+    from poststelle.outbound_messages m left join lateral (${FLAGS_OF_MESSAGE}) f on true
+    where m.state in ('failed', 'expired') and m.created_at >= now() - ${LOOKED_BACK_DAYS} * interval '1 day'
+      and m.finished_at >= now() - ${LOOKED_BACK_DAYS} * interval '1 day' group by 1, 2
     union all
-    select 'uncertain', coalesce(m.last_flag, ''), count(*), count(distinct m.account_id), min(m.created_at),
+    select 'uncertain', coalesce(f.flag, ''), count(*), count(distinct m.account_id), min(m.created_at),
       (array_agg(m.last_reply order by m.id desc))[1], max(m.id)
-    from poststelle.outbound_messages m where m.state = 'uncertain' group by 1, 2
+    from poststelle.outbound_messages m left join lateral (${FLAGS_OF_MESSAGE}) f on true where m.state = 'uncertain' group by 2
     union all
     select 'held', m.hold_reason, count(*), count(distinct m.account_id), min(m.created_at),
       (array_agg(m.subject order by m.id desc))[1], max(m.id)

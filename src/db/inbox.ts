@@ -18,6 +18,8 @@ export interface InboxFilter {
   readonly to?: string | undefined
   /** Likewise. */
   readonly subject?: string | undefined
+  /** Why it could not be read. */
+  readonly reason?: string | undefined
   readonly hasAttachment?: boolean | undefined
   readonly messageId?: string | undefined
   /** In bytes. */
@@ -77,6 +79,7 @@ function plainConditions(filter: InboxFilter): RawBuilder<unknown> {
   if (filter.since) parts.push(sql`m.received_at >= ${filter.since}`)
   if (filter.unacknowledged) parts.push(sql`m.acknowledged_at is null`)
   if (filter.state) parts.push(filter.state === 'pending' ? sql`c.message_id is null` : sql`c.state = ${filter.state}`)
+  if (filter.reason !== undefined) parts.push(sql`c.reason = ${filter.reason}`)
   if (filter.incomplete) parts.push(sql`not m.complete`)
   if (filter.before) parts.push(sql`m.received_at < ${filter.before}`)
   if (filter.messageId !== undefined)

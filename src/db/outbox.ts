@@ -23,13 +23,16 @@ export const OUTBOUND_STATES = [
 export const HOLD_REASONS = ['manual', 'after_restore', 'account_blocked', 'account_paused', 'rate_limit'] as const
 export type HoldReason = (typeof HOLD_REASONS)[number]
 
+/** In the place of a flag: of those that have none. */
+const NO_FLAG = 'none'
+
 /** What is not given does not narrow. */
 export interface OutboxFilter {
   readonly ids?: readonly number[] | undefined
   readonly accountId?: number | undefined
   readonly states?: readonly OutboundState[] | undefined
   readonly holdReasons?: readonly HoldReason[] | undefined
-  /** Of the message or of one of its recipients. */
+  /** Of the message or of one of its recipients; 'none': neither has one. */
   readonly flag?: string | undefined
   /** A whole address, or a domain. */
   readonly recipient?: string | undefined
@@ -85,7 +88,8 @@ export function outboxConditions(filter: OutboxFilter): RawBuilder<unknown> {
   if (waiting) parts.push(sql`o.finished_at is null`)
   if (states) parts.push(sql`o.state = any(${[...states]}::text[])`)
   if (holdReasons) parts.push(sql`o.hold_reason = any(${[...holdReasons]}::text[])`)
-  if (flag !== undefined) parts.push(sql`(o.last_flag = ${flag} or ${ofRecipient(sql`r.flag = ${flag}`)})`)
+  if (flag === NO_FLAG) parts.push(sql`(o.last_flag is null and not ${ofRecipient(sql`r.flag is not null`)})`)
+  else if (flag !== undefined) parts.push(sql`(o.last_flag = ${flag} or ${ofRecipient(sql`r.flag = ${flag}`)})`)
   if (recipient?.includes('@')) parts.push(ofRecipient(sql`lower(r.address) = lower(${recipient})`))
   else if (recipient !== undefined)
     parts.push(ofRecipient(sql`lower(split_part(r.address, '@', 2)) = lower(${recipient})`))

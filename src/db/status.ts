@@ -49,7 +49,7 @@ export interface MailFigures {
   /** Of lanes that do not: how many messages wait there, and since when the oldest. */
   readonly stuck: number
   readonly oldestStuckAt: Date | null
-  /** Messages without a final state, by their state. */
+  /** Messages without a final state, by the state that lists show. */
   readonly open: Readonly<Record<string, number>>
 }
 
@@ -80,22 +80,21 @@ export async function readStatus(db: Db, since: Date): Promise<StatusReading> {
 async function mailFigures(db: Db, since: Date): Promise<MailFigures> {
   const { rows } = await sql<Omit<MailFigures, 'open'> & { open: Record<string, number> | null }>`
     with open as (
-      select m.account_id, m.state, count(*) as n, count(*) filter (where d.due) as due,
-        min(m.next_attempt_at) filter (where d.due) as due_at, min(m.created_at) filter (where d.due) as created_at
-      from poststelle.outbound_messages m cross join lateral
-        (select m.next_attempt_at <= now() and m.state in ('scheduled', 'queued', 'deferred', 'uncertain') as due) d
-      where m.finished_at is null group by m.account_id, m.state
+      select m.account_id, count(*) as due, min(m.next_attempt_at) as due_at, min(m.created_at) as created_at
+      from poststelle.outbound_messages m
+      where m.finished_at is null and m.next_attempt_at <= now() and m.state in ('scheduled', 'queued', 'deferred', 'uncertain')
+      group by m.account_id
     ), due as (
       select o.*, h.state in ('failing', 'blocked') as stuck from open o
         join poststelle.account_health h on h.account_id = o.account_id and h.direction = 'send'
         join poststelle.accounts a on a.id = o.account_id and a.enabled_send
-      where o.due > 0
     )
     select
       (select count(*) from poststelle.messages where received_at >= ${since}) as received,
       (select count(*) from poststelle.outbound_messages where state in ('sent', 'partial', 'bounced') and finished_at >= ${since})
         as "handedOver",
-      (select jsonb_object_agg(state, n) from (select state, sum(n) as n from open group by state) s) as open,
+      (select jsonb_object_agg(state, n) from (select state, count(*) as n from poststelle.outbox where finished_at is null group by state) s)
+        as open,
       min(due_at) filter (where not stuck) as "oldestDueAt", coalesce(sum(due) filter (where stuck), 0) as stuck,
       min(created_at) filter (where stuck) as "oldestStuckAt"
     from due`.execute(db)

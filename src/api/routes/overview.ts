@@ -8,7 +8,7 @@ import { runwayItem, runwayJson } from '../../contract/runway.ts'
 import { hourlyMail } from '../../db/hourly.ts'
 import { listIncidents, loadIncident } from '../../db/incident-lists.ts'
 import { readRunway } from '../../db/runway.ts'
-import { readStatus } from '../../db/status.ts'
+import { readStatus, type AccountStatus } from '../../db/status.ts'
 import { overviewOf } from '../../health/overview.ts'
 import { yesterdayEvening, type Language } from '../../health/phrases.ts'
 import { runwayOf } from '../../health/runway.ts'
@@ -25,25 +25,23 @@ export function addOverviewRoutes(app: App, ctx: ApiContext): void {
   const { db, clock } = ctx
   const tags = ['overview']
   const query = z.object({ lang })
-  const read = shared(async () => {
-    const now = clock.now()
-    const [status, hours, runway] = await Promise.all([
-      readStatus(db, yesterdayEvening(now)),
-      hourlyMail(db, 24),
-      readRunway(db),
-    ])
-    return { now, status, hours, runway }
-  })
+  const read = shared(
+    async () => {
+      const now = clock.now()
+      const [status, hours, runway] = await Promise.all([
+        readStatus(db, yesterdayEvening(now)),
+        hourlyMail(db, 24),
+        readRunway(db),
+      ])
+      return { now, status, hours, runway }
+    },
+    () => ctx.live.changes,
+  )
 
   const overviewJson = async (language: Language): Promise<OverviewJson> => {
     const { now, status, hours, runway } = await read()
     const of = overviewOf(status, language, now)
-    const lamps: Record<string, number> = {}
-    for (const account of status.accounts)
-      for (const direction of ['receive', 'send'] as const) {
-        const state = account[direction]?.state
-        if (state !== undefined) lamps[`${direction}_${state}`] = (lamps[`${direction}_${state}`] ?? 0) + 1
-      }
+    const lamps = lampsOf(status.accounts)
     return {
       at: iso(now),
       kind: of.kind,
@@ -167,15 +165,26 @@ export function addOverviewRoutes(app: App, ctx: ApiContext): void {
   )
 }
 
-/** Whoever asks while one is under way, or shortly after, gets the same. */
-export function shared<T>(work: () => Promise<T>): () => Promise<T> {
-  let last: { readonly at: number; readonly value: Promise<T> } | undefined
+/** One reading for all who ask within a moment; what `changes` tells has made it old at once. */
+export function shared<T>(work: () => Promise<T>, changes: () => number): () => Promise<T> {
+  let last: { readonly at: number; readonly changes: number; readonly value: Promise<T> } | undefined
   return async () => {
-    if (!last || performance.now() - last.at > SHARED_MS) {
+    if (!last || performance.now() - last.at > SHARED_MS || last.changes !== changes()) {
       const value = work()
-      last = { at: performance.now(), value }
+      last = { at: performance.now(), changes: changes(), value }
       value.catch(() => (last = undefined))
     }
     return await last.value
   }
+}
+
+/** How many accounts a list of that state has: one in which one lamp is blocked is among the blocked, and not among those that are ok. */
+function lampsOf(accounts: readonly AccountStatus[]): Record<string, number> {
+  const lamps: Record<string, number> = {}
+  for (const { receive, send } of accounts) {
+    const states = new Set([receive, send].flatMap((lamp) => (lamp ? [lamp.state] : [])))
+    const isOk = states.has('ok') && [...states].every((state) => state === 'ok' || state === 'paused')
+    for (const state of states) if (state !== 'ok' || isOk) lamps[state] = (lamps[state] ?? 0) + 1
+  }
+  return lamps
 }

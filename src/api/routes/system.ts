@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { language as lang, iso, isoOrNull, problem } from '../../contract/basics.ts'
 import { attentionGroup, keys, queue, system, type AttentionGroupJson } from '../../contract/system.ts'
 import { rotateKeys } from '../../credentials/rotate-keys.ts'
-import { attentionGroups, type CauseGroup } from '../../db/attention.ts'
+import { attentionGroups, HELD_HOURS, LOOKED_BACK_DAYS, type CauseGroup } from '../../db/attention.ts'
 import { audit } from '../../db/audit.ts'
 import { clockAheadMs } from '../../db/database.ts'
 import { countSealedByKey } from '../../db/sealed.ts'
@@ -184,9 +184,11 @@ function groupJson(group: CauseGroup, language: Language): AttentionGroupJson {
   }
 }
 
+/** The list that it leads to has as many. */
 function filterOf({ kind, cause }: CauseGroup): string {
-  if (kind === 'quarantined') return 'status:quarantined'
+  if (kind === 'quarantined') return `status:quarantined${cause ? ` reason:"${cause}"` : ''}`
   if (kind === 'oversize') return 'status:oversize'
-  if (kind === 'held') return `status:held${cause ? ` reason:${cause}` : ''}`
-  return `status:${kind}${cause ? ` flag:${cause}` : ''}`
+  if (kind === 'held') return `status:held reason:${cause} before:${HELD_HOURS}h`
+  const flag = `flag:${cause ? cause : 'none'}`
+  return kind === 'uncertain' ? `status:uncertain ${flag}` : `status:${kind} ${flag} since:${LOOKED_BACK_DAYS}d`
 }

@@ -93,8 +93,7 @@ function Overview({ data }: { data: OverviewJson }) {
 function Cards({ data }: { data: OverviewJson }) {
   const t = useT()
   const format = useFormat()
-  const of = (state: LampState): number =>
-    Math.max(data.lamps[`receive_${state}`] ?? 0, data.lamps[`send_${state}`] ?? 0)
+  const of = (state: LampState): number => data.lamps[state] ?? 0
   const waiting = Object.entries(data.outbox).filter(([, count]) => count > 0)
   return (
     <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm">
