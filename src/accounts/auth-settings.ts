@@ -4,7 +4,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 import { instant } from '../base/clock.ts'
 import type { ClientLimits } from '../db/oauth-clients.ts'
-import { cloudNotes } from '../oauth/provider-presets.ts'
+import { cloudNotes, presetFor, providerOf } from '../oauth/provider-presets.ts'
 import { FLOWS, type ClientProof, type Flow } from '../oauth/token.ts'
 import { oneLine, report, secret, together, type HostCheck } from './fields.ts'
 import { clientLimits, toClientLimits } from './sending-settings.ts'
@@ -160,7 +160,7 @@ export function authSettings(input: AuthInput, notes: string[]): AuthSettings {
       'auth.client_secret: looks like the ID of the secret; needed is the value (in Entra: "Wert", not "Geheime ID")',
     )
   }
-  notes.push(...cloudNotes(tokenEndpoint, input.scope))
+  notes.push(...cloudNotes(tokenEndpoint, input.scope), ...scopeNotes(tokenEndpoint, input))
   const atMicrosoft = /microsoft/.test(new URL(tokenEndpoint).hostname)
   if (!GUID.test(input.client_id) && atMicrosoft)
     notes.push('auth.client_id: a Microsoft application ID has the form of a GUID')
@@ -178,6 +178,19 @@ export function authSettings(input: AuthInput, notes: string[]): AuthSettings {
     ...(input.refresh_token !== undefined && { refreshToken: input.refresh_token }),
     ...(input.limits !== undefined && { limits: toClientLimits(input.limits) }),
   }
+}
+
+/** Which scope belongs to which way of signing in, at Microsoft. */
+function scopeNotes(tokenEndpoint: string, { flow, scope }: Pick<OAuthInput, 'flow' | 'scope'>): string[] {
+  if (providerOf(tokenEndpoint) !== 'microsoft') return []
+  if (flow === 'client_credentials' && !/\/\.default\b/.test(scope))
+    return [
+      `auth.scope: an app without a user needs the scope that ends in /.default, as ${presetFor('microsoft').appScope}`,
+    ]
+  const bySomebody = flow === 'authorization_code' || flow === 'device_code'
+  return bySomebody && !/\boffline_access\b/.test(scope)
+    ? ['auth.scope: without offline_access somebody has to sign in again every hour']
+    : []
 }
 
 function proofOf(input: OAuthInput): ClientProof {

@@ -15,10 +15,10 @@ const port = z
   .min(1, 'is not a port (1 to 65535)')
   .max(65_535, 'is not a port (1 to 65535)')
 const hostName = oneLine(253)
-  .transform((text) => text.trim().toLowerCase())
+  .transform((text) => text.trim().toLowerCase().replace(/\.$/, ''))
   .refine(
     (text) =>
-      /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$|^[0-9a-f:.]+$/.test(
+      /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$|^[0-9a-f:.]+$/.test(
         text,
       ),
     {
@@ -215,6 +215,9 @@ function normalise(input: AccountInput): AccountSettings {
   }
 }
 
+/** POP3, SMTP, submission (RFC 8314 section 3). */
+const BEGIN_WITHOUT_TLS = [110, 25, 587]
+
 function host(
   field: 'pop3' | 'smtp',
   input: AccountInput['pop3'],
@@ -228,10 +231,12 @@ function host(
     notes.push(
       `${field}.security: port ${implicitTlsPort} speaks TLS from the first byte; "starttls" was stored as "tls"`,
     )
+  const explicit = input.security === 'tls' && BEGIN_WITHOUT_TLS.includes(input.port)
+  if (explicit) notes.push(`${field}.security: port ${input.port} begins without TLS; "tls" was stored as "starttls"`)
   return {
     host: input.host,
     port: input.port,
-    security: implicit ? 'tls' : input.security,
+    security: implicit ? 'tls' : explicit ? 'starttls' : input.security,
     username: input.username ?? defaultUser,
   }
 }

@@ -5,6 +5,7 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { errorCode, errorText, Failure, UserError } from '../base/failure.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Problem } from '../contract/basics.ts'
+import { inLanguage } from '../contract/german.ts'
 import { explain } from '../failures/catalogue.ts'
 import type { Language } from '../health/phrases.ts'
 import { languageOf } from './language.ts'
@@ -69,9 +70,12 @@ export function problemOf(
     title: language === 'de' ? german : english,
     status,
     code,
-    ...(about.detail && { detail: about.detail }),
+    ...(about.detail && { detail: inLanguage(about.detail, language) }),
     ...(about.requestId && { request_id: about.requestId }),
-    ...(about.errors && about.errors.length > 0 && { errors: [...about.errors] }),
+    ...(about.errors &&
+      about.errors.length > 0 && {
+        errors: about.errors.map(({ field, message }) => ({ field, message: inLanguage(message, language) })),
+      }),
   }
 }
 

@@ -24,6 +24,7 @@ import {
 } from '../../contract/accounts.ts'
 import { filterText, idParams, iso, language as lang, pageQuery, problem } from '../../contract/basics.ts'
 import { accountFilterOf } from '../../contract/filter.ts'
+import { inLanguage } from '../../contract/german.ts'
 import { deleteAccount, healthEvents, listCards, loadCard, switchLane } from '../../db/account-views.ts'
 import { loadAccount, type Account } from '../../db/accounts.ts'
 import { audit } from '../../db/audit.ts'
@@ -163,7 +164,13 @@ function addSettingsRoutes(app: App, ctx: ApiContext): void {
     async (request) => {
       const { accounts, dry_run: dryRun } = request.body
       const imported = await save(request, await withApps(ctx, accounts), dryRun)
-      return { dry_run: dryRun, accounts: imported.map((one) => ({ ...one, notes: [...one.notes] })) }
+      return {
+        dry_run: dryRun,
+        accounts: imported.map((one) => ({
+          ...one,
+          notes: one.notes.map((note) => inLanguage(note, languageOf(request))),
+        })),
+      }
     },
   )
 
@@ -191,7 +198,13 @@ function addSettingsRoutes(app: App, ctx: ApiContext): void {
       })
       const [changed = request.body] = await withApps(ctx, [laidOver(file, request.body)])
       const imported = await save(request, [{ ...changed, email: account.email }], false)
-      return { dry_run: false, accounts: imported.map((one) => ({ ...one, notes: [...one.notes] })) }
+      return {
+        dry_run: false,
+        accounts: imported.map((one) => ({
+          ...one,
+          notes: one.notes.map((note) => inLanguage(note, languageOf(request))),
+        })),
+      }
     },
   )
 

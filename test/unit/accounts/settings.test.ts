@@ -92,13 +92,23 @@ describe('an account', () => {
 
 describe('encryption', () => {
   test.each([
+    ['pop3', 110],
+    ['smtp', 587],
+    ['smtp', 25],
+  ] as const)('of %s on port %i is STARTTLS, whatever the file says', (field, port) => {
+    const parsed = one(account({ [field]: host({ port, security: 'tls' }) }))
+    expect(parsed[field]?.security).toBe('starttls')
+    expect(parsed.notes).toEqual([`${field}.security: port ${port} begins without TLS; "tls" was stored as "starttls"`])
+  })
+
+  test.each([
     ['tls', 'tls'],
     ['SSL', 'tls'],
     ['ssl/tls', 'tls'],
     [' StartTLS ', 'starttls'],
     ['STLS', 'starttls'],
   ])('%j is understood as %s', (security, understood) => {
-    expect(one(account({ pop3: host({ port: 110, security }) })).pop3?.security).toBe(understood)
+    expect(one(account({ pop3: host({ port: 9_995, security }) })).pop3?.security).toBe(understood)
   })
 
   test.each([
