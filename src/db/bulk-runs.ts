@@ -2,7 +2,8 @@
 
 import { sql } from 'kysely'
 import type { Db, DbOrTx } from './database.ts'
-import { CHANGE_BATCH, changeMessages, type Change } from './outbox-changes.ts'
+import { CHANGE_BATCH, changeMessages, plannedIds, type Change, type ChangeResult } from './outbox-changes.ts'
+import type { OutboxFilter } from './outbox.ts'
 
 export interface BulkRun {
   readonly id: number
@@ -22,14 +23,18 @@ export interface BulkRun {
 const columns = sql<never>`id, change, filter, started_by as "startedBy", started_at as "startedAt", cardinality(ids) as total, done, changed,
   refused, stop_asked as "stopAsked", finished_at as "finishedAt", error`
 
+/** What it is to change is written down with it; returns how many those are. */
 export async function createBulkRun(
   db: DbOrTx,
-  about: { change: Change; ids: readonly number[]; filter: string; startedBy: string },
-): Promise<number> {
-  const { rows } = await sql<{ id: number }>`
+  about: { change: Change; filter: OutboxFilter; text: string; startedBy: string },
+): Promise<{ id: number; total: number }> {
+  const { change, filter, text, startedBy } = about
+  const { rows } = await sql<{ id: number; total: number }>`
     insert into poststelle.bulk_runs (change, ids, filter, started_by)
-    values (${about.change}, ${[...about.ids]}::bigint[], ${about.filter}, ${about.startedBy}) returning id`.execute(db)
-  return rows[0]?.id ?? 0
+    values (${change}, ${plannedIds(change, filter)}, ${text}, ${startedBy}) returning id, cardinality(ids) as total`.execute(
+    db,
+  )
+  return rows[0] ?? { id: 0, total: 0 }
 }
 
 export async function loadBulkRun(db: DbOrTx, id: number): Promise<BulkRun | undefined> {
@@ -55,10 +60,7 @@ export async function unfinishedRuns(db: DbOrTx): Promise<number[]> {
   return rows.map(({ id }) => id)
 }
 
-/**
- * Goes on where the run stands; one process at a time, by a lock of its session. A batch that was done but not noted is tried once
- * more, which changes nothing and is refused.
- */
+/** Goes on where the run stands; one process at a time, by a lock of its session. What was done is noted in the same transaction. */
 export async function workOnBulkRun(db: Db, id: number): Promise<void> {
   await db.connection().execute(async (connection) => {
     // 'BULK' in ASCII
@@ -77,8 +79,8 @@ export async function workOnBulkRun(db: Db, id: number): Promise<void> {
 }
 
 async function nextBatch(db: Db, id: number): Promise<boolean> {
-  const { rows } = await sql<{ change: Change; batch: number[]; stop: boolean; refused: Record<string, number> }>`
-    select change, array(select unnest(ids[done + 1 : done + ${CHANGE_BATCH}])::float8) as batch, stop_asked as stop, refused
+  const { rows } = await sql<{ change: Change; batch: number[]; stop: boolean }>`
+    select change, array(select unnest(ids[done + 1 : done + ${CHANGE_BATCH}])::float8) as batch, stop_asked as stop
     from poststelle.bulk_runs where id = ${id} and finished_at is null`.execute(db)
   const [run] = rows
   if (!run) return false
@@ -86,14 +88,17 @@ async function nextBatch(db: Db, id: number): Promise<boolean> {
     await finish(db, id, null)
     return false
   }
-  const results = await changeMessages(db, run.change, run.batch)
-  const refused = { ...run.refused }
-  for (const { refusal } of results) if (refusal !== undefined) refused[refusal] = (refused[refusal] ?? 0) + 1
-  const changed = results.filter(({ refusal }) => refusal === undefined).length
-  await sql`
-    update poststelle.bulk_runs set done = done + ${run.batch.length}, changed = changed + ${changed}, refused = ${JSON.stringify(refused)}
-    where id = ${id}`.execute(db)
+  await changeMessages(db, run.change, run.batch, (tx, results) => noteBatch(tx, id, results))
   return true
+}
+
+async function noteBatch(db: DbOrTx, id: number, results: readonly ChangeResult[]): Promise<void> {
+  const refused = results.flatMap(({ refusal }) => refusal ?? [])
+  await sql`
+    update poststelle.bulk_runs set done = done + ${results.length}, changed = changed + ${results.length - refused.length},
+      refused = refused || coalesce((select jsonb_object_agg(why, n + coalesce((refused ->> why)::int, 0))
+        from (select why, count(*)::int as n from unnest(${refused}::text[]) why group by why) r), '{}')
+    where id = ${id}`.execute(db)
 }
 
 const finish = async (db: Db, id: number, error: string | null): Promise<void> =>

@@ -3,7 +3,7 @@
 
 import { sql, type RawBuilder } from 'kysely'
 import { errorCode } from '../base/failure.ts'
-import type { Db } from './database.ts'
+import type { Db, DbOrTx } from './database.ts'
 import { wakeNow } from './lanes.ts'
 import { outboxConditions, type OutboxFilter, type StateCount } from './outbox.ts'
 
@@ -41,26 +41,43 @@ const TRIES = 5
 const BATCH_WAIT_MS = 1_000
 const SINGLE_WAIT_MS = 100
 
+/** Writes down what was done, in the transaction that did it. */
+export type NoteChanges = (db: DbOrTx, results: readonly ChangeResult[]) => Promise<unknown>
+
 /** One transaction, in the order of the ids; where somebody keeps one of them locked, one for each. */
-export async function changeMessages(db: Db, change: Change, ids: readonly number[]): Promise<ChangeResult[]> {
+export async function changeMessages(
+  db: Db,
+  change: Change,
+  ids: readonly number[],
+  note: NoteChanges = async () => undefined,
+): Promise<ChangeResult[]> {
   const inOrder = [...new Set(ids)].toSorted((a, b) => a - b)
   try {
-    return await changeTogether(db, change, inOrder, BATCH_WAIT_MS)
+    return await changeTogether(db, change, inOrder, BATCH_WAIT_MS, note)
   } catch (error) {
     if (errorCode(error) !== LOCK_TIMEOUT) throw error
   }
   const results: ChangeResult[] = []
   for (const id of inOrder) {
-    const result = await changeTogether(db, change, [id], SINGLE_WAIT_MS).catch((error: unknown): ChangeResult[] => {
-      if (errorCode(error) === LOCK_TIMEOUT) return [{ id, refusal: 'busy' }]
-      throw error
-    })
-    results.push(...result)
+    try {
+      results.push(...(await changeTogether(db, change, [id], SINGLE_WAIT_MS, note)))
+    } catch (error) {
+      if (errorCode(error) !== LOCK_TIMEOUT) throw error
+      const busy = { id, refusal: 'busy' } as const
+      await note(db, [busy])
+      results.push(busy)
+    }
   }
   return results
 }
 
-async function changeTogether(db: Db, change: Change, ids: readonly number[], waitMs: number): Promise<ChangeResult[]> {
+async function changeTogether(
+  db: Db,
+  change: Change,
+  ids: readonly number[],
+  waitMs: number,
+  note: NoteChanges,
+): Promise<ChangeResult[]> {
   for (let tried = 1; ; tried++) {
     try {
       return await db.transaction().execute(async (tx) => {
@@ -69,7 +86,9 @@ async function changeTogether(db: Db, change: Change, ids: readonly number[], wa
           select k.id, poststelle.change_message(k.id, ${change}) as refusal from unnest(${ids}::bigint[]) k (id)`.execute(
           tx,
         )
-        return rows.map(({ id, refusal }) => (refusal === null ? { id } : { id, refusal }))
+        const results = rows.map(({ id, refusal }) => (refusal === null ? { id } : { id, refusal }))
+        await note(tx, results)
+        return results
       })
     } catch (error) {
       // a worker that settles some of the same messages in another order: one of the two has to begin again
@@ -89,30 +108,54 @@ const MEANT_FOR: Readonly<Record<Change, RawBuilder<unknown>>> = {
   resolve_resend: sql`o.state = 'uncertain'`,
 }
 
-export interface ChangePlan {
-  /** In order: what the change will be tried on, whatever comes in meanwhile. */
-  readonly ids: readonly number[]
+export interface ChangeCount {
+  readonly count: number
   readonly accounts: number
   readonly oldestAt: Date | null
   readonly states: readonly StateCount[]
 }
 
-/** What a change of all messages of a filter would be tried on; nothing is changed. */
-export async function planChange(db: Db, change: Change, filter: OutboxFilter): Promise<ChangePlan> {
+export interface ChangePlan extends ChangeCount {
+  /** In order: what the change will be tried on, whatever comes in meanwhile. */
+  readonly ids: readonly number[]
+}
+
+/** On the view outbox o: what a change of all messages of a filter is tried on. */
+function plannedFor(change: Change, filter: OutboxFilter): RawBuilder<unknown> {
   const named = filter.states !== undefined || filter.holdReasons !== undefined
-  const open = named ? sql`true` : sql`${MEANT_FOR[change]} and o.finished_at is null`
-  const { rows } = await sql<StateCount & { ids: number[]; accounts: number[]; oldestAt: Date }>`
-    select o.state, o.hold_reason as "holdReason", count(*) as count, array_agg(o.id::float8) as ids,
-      array_agg(distinct o.account_id::float8) as accounts, min(o.created_at) as "oldestAt"
-    from poststelle.outbox o where ${outboxConditions(filter)} and ${open}
+  return sql`${outboxConditions(filter)} and ${named ? sql`true` : sql`${MEANT_FOR[change]} and o.finished_at is null`}`
+}
+
+/** The ids as an array of bigint, in order. */
+export const plannedIds = (change: Change, filter: OutboxFilter): RawBuilder<unknown> =>
+  sql`array(select o.id from poststelle.outbox o where ${plannedFor(change, filter)} order by o.id)`
+
+/** How many messages a change of all of a filter would be tried on; nothing is changed. */
+export async function countChange(db: DbOrTx, change: Change, filter: OutboxFilter): Promise<ChangeCount> {
+  const { rows } = await sql<StateCount & { accounts: number[]; oldestAt: Date }>`
+    select o.state, o.hold_reason as "holdReason", count(*) as count, array_agg(distinct o.account_id::float8) as accounts,
+      min(o.created_at) as "oldestAt"
+    from poststelle.outbox o where ${plannedFor(change, filter)}
     group by o.state, o.hold_reason order by count(*) desc`.execute(db)
   const oldest = Math.min(...rows.map(({ oldestAt }) => oldestAt.getTime()))
   return {
-    ids: rows.flatMap(({ ids }) => ids).toSorted((a, b) => a - b),
+    count: rows.reduce((sum, { count }) => sum + count, 0),
     accounts: new Set(rows.flatMap(({ accounts }) => accounts)).size,
     oldestAt: rows.length === 0 ? null : new Date(oldest),
     states: rows.map(({ state, holdReason, count }) => ({ state, holdReason, count })),
   }
+}
+
+/** Likewise, and which ones. */
+export async function planChange(db: Db, change: Change, filter: OutboxFilter): Promise<ChangePlan> {
+  return await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (tx) => {
+      const counted = await countChange(tx, change, filter)
+      const { rows } = await sql<{ ids: number[] }>`select ${plannedIds(change, filter)}::float8[] as ids`.execute(tx)
+      return { ...counted, ids: rows[0]?.ids ?? [] }
+    })
 }
 
 /** Somebody asked for these very messages: one try of their lanes at once, also of parked ones. */

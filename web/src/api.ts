@@ -111,8 +111,9 @@ export function useChange<A, R = unknown>(work: (argument: A) => Promise<R>, top
   const client = useQueryClient()
   return useMutation<R, Error, A>({
     mutationFn: work,
-    onSuccess: async () => {
-      await Promise.all([...topics, 'overview'].map((topic) => client.invalidateQueries({ queryKey: [topic] })))
+    // not waited for: the answer is there, and lists of many rows take their time
+    onSuccess: () => {
+      for (const topic of [...topics, 'overview']) void client.invalidateQueries({ queryKey: [topic] })
     },
   })
 }

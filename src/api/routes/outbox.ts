@@ -19,7 +19,7 @@ import {
 import { findAccount } from '../../db/accounts.ts'
 import { audit } from '../../db/audit.ts'
 import { askToStop, createBulkRun, listBulkRuns, loadBulkRun, workOnBulkRun, type BulkRun } from '../../db/bulk-runs.ts'
-import { changeMessages, planChange, wakeLanesOf, type Change } from '../../db/outbox-changes.ts'
+import { changeMessages, countChange, wakeLanesOf, type Change } from '../../db/outbox-changes.ts'
 import { countOutbox, listOutbox, loadOutboxMessage } from '../../db/outbox.ts'
 import { tryDestinationsOf } from '../../db/slow-destinations.ts'
 import { submitParts } from '../../db/submissions.ts'
@@ -170,23 +170,23 @@ function addChangeRoutes(app: App, ctx: ApiContext): void {
         }
       }
       const filter = ids === undefined ? await outboxFilterOf(text, resolverOf(db, ctx.clock.now())) : { ids }
-      const plan = await planChange(db, change, filter)
-      if (dryRun || confirm === undefined)
+      if (dryRun || confirm === undefined) {
+        const plan = await countChange(db, change, filter)
         return {
           kind: 'plan' as const,
-          count: plan.ids.length,
+          count: plan.count,
           accounts: plan.accounts,
           oldest_at: isoOrNull(plan.oldestAt),
           states: plan.states.map(({ state, holdReason, count }) => ({ state, hold_reason: holdReason, count })),
         }
-      if (confirm !== plan.ids.length)
-        throw new Refused('count_differs', `confirmed were ${confirm}, there are ${plan.ids.length} now`)
+      }
       const id = await db.transaction().execute(async (tx) => {
-        const made = await createBulkRun(tx, { change, ids: plan.ids, filter: text, startedBy: actor.name })
+        const { id: made, total } = await createBulkRun(tx, { change, filter, text, startedBy: actor.name })
+        if (confirm !== total) throw new Refused('count_differs', `confirmed were ${confirm}, there are ${total} now`)
         await audit(tx, actor, {
           action: `${change}, many`,
           object: `run ${made}`,
-          details: { filter: text, count: plan.ids.length },
+          details: { filter: text, count: total },
           reason,
         })
         return made

@@ -100,7 +100,7 @@ function Bulk() {
   const [filter] = useFilter()
   const [planned, setPlanned] = useState<{ change: string; count: number; oldest: string | null }>()
   const [error, setError] = useState<unknown>()
-  const [run, setRun] = useState<number>()
+  const [run, setRun] = useState<BulkRunJson>()
   const start = useChange(
     ({ change, count, reason }: { change: string; count: number; reason: string }) =>
       ask<ChangeAnswer>('POST', 'outbox/changes', { change, filter, confirm: count, ...(reason !== '' && { reason }) }),
@@ -151,20 +151,20 @@ function Bulk() {
           onClose={() => setPlanned(undefined)}
           onConfirm={async (reason) => {
             const answer = await start.mutateAsync({ ...planned, reason })
-            if (answer.kind === 'run') setRun(answer.id)
+            if (answer.kind === 'run') setRun(answer)
           }}
         />
       )}
-      {run !== undefined && <RunBar id={run} />}
+      {run !== undefined && <RunBar begun={run} />}
     </>
   )
 }
 
-export function RunBar({ id }: { id: number }) {
-  const run = useGet<BulkRunJson>('runs', `runs/${id}`, { every: 1_000 })
-  const stop = useChange(() => ask('POST', `runs/${id}/stop`, {}), ['runs'])
-  if (!run.data) return null
-  return <RunProgress run={run.data} onStop={() => stop.mutate(undefined)} />
+/** `begun`: as it was when it began. */
+export function RunBar({ begun }: { begun: BulkRunJson }) {
+  const run = useGet<BulkRunJson>('runs', `runs/${begun.id}`, { every: 1_000 })
+  const stop = useChange(() => ask('POST', `runs/${begun.id}/stop`, {}), ['runs'])
+  return <RunProgress run={run.data ?? begun} onStop={() => stop.mutate(undefined)} />
 }
 
 export function RunProgress({ run, onStop }: { run: BulkRunJson; onStop: () => void }) {
