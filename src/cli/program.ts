@@ -4,6 +4,7 @@
 import { Command, CommanderError } from 'commander'
 import { errorText, UserError } from '../base/failure.ts'
 import { addAccountCommands } from './account.ts'
+import { addCheckCommand } from './check.ts'
 import { addClassifyCommand } from './classify.ts'
 import { addClientCommands } from './client.ts'
 import { addDemoCommand } from './demo.ts'
@@ -16,6 +17,7 @@ import { addOutboxCommands } from './outbox.ts'
 import { printableText } from './printable.ts'
 import { addRunwayCommand } from './runway.ts'
 import { addSendCommand } from './send.ts'
+import { ExitWith } from './run.ts'
 import { addStartCommand } from './start.ts'
 import { addStatusCommand } from './status.ts'
 import { addUserCommands } from './user.ts'
@@ -39,6 +41,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addOutboxCommands(program, ctx)
   addSendCommand(program, ctx)
   addStatusCommand(program, ctx)
+  addCheckCommand(program, ctx)
   addRunwayCommand(program, ctx)
   addIncidentCommands(program, ctx)
   addClassifyCommand(program, ctx)
@@ -50,6 +53,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    if (error instanceof ExitWith) return error.exitCode
     // a name of a file, or an argument, may be a stranger's
     ctx.terminal.err(`poststelle: ${printableText(errorText(error))}\n`)
     return error instanceof UserError ? error.exitCode : 1

@@ -4,6 +4,16 @@ import { silentLogger } from '../base/logger.ts'
 import type { CommandContext, Installation } from './installation.ts'
 import { printableJson } from './printable.ts'
 
+/** Everything is said; the process ends with this code. */
+export class ExitWith extends Error {
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super(`exit code ${exitCode}`)
+    this.exitCode = exitCode
+  }
+}
+
 export interface JsonOption {
   readonly json?: boolean
 }

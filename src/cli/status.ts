@@ -59,6 +59,7 @@ export function statusText(reading: StatusReading, overview: Overview, look: Loo
     return `${verdict}\n${look.language === 'de' ? 'Noch keine Konten' : 'No accounts yet'}: poststelle account import FILE\n`
   return [
     `${verdict}\n${wrapped(facts.join(' · '), width)}`,
+    overview.alarm === '' ? '' : wrapped(overview.alarm, width),
     attentionText(attention, look.language, width),
     ...sections.map(({ title, lines }) => `${title}\n${lines.map((line) => wrapped(line, width, '  ')).join('')}`),
     accountsText(overview, look, width),

@@ -11,6 +11,8 @@ export const overview = z.object({
   /** Of the browser's tab. */
   title: z.string(),
   facts: z.array(z.string()),
+  /** Nobody hears of what happens; '' where somebody does, or nobody is to. */
+  alarm: z.string(),
   /** By state: as many accounts as the list with this state has. */
   lamps: z.record(z.string(), z.int()),
   accounts: z.int(),

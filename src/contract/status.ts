@@ -41,6 +41,7 @@ export function statusJson(
 export const fullStatusJson = (reading: StatusReading, overview: Overview, language: Language): object => ({
   ...statusJson(overview.verdict, reading.accounts, reading.hosts, reading.restored),
   facts: factsJson(reading, overview),
+  alarm: overview.alarm,
   incidents: reading.incidents.map((incident) => incidentJson(incident, language)),
 })
 

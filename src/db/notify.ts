@@ -255,3 +255,18 @@ export async function wasTold(db: DbOrTx, targetId: number, incident: number): P
 export async function sweepDeliveries(db: DbOrTx): Promise<void> {
   await sql`delete from poststelle.notify_deliveries where finished_at < now() - interval '30 days'`.execute(db)
 }
+
+export interface Hearing {
+  /** Who is to be told of what happens; a heartbeat is not told anything. */
+  readonly targets: number
+  /** Of these: those that the last delivery did not reach, or that have turned us away for good. */
+  readonly deaf: number
+}
+
+export async function readHearing(db: DbOrTx): Promise<Hearing> {
+  const { rows } = await sql<Hearing>`
+    select count(*)::int as targets,
+      count(*) filter (where not enabled or last_error_at > coalesce(last_ok_at, '-infinity'))::int as deaf
+    from poststelle.notify_targets where kind <> 'heartbeat' and (enabled or disabled_reason is not null)`.execute(db)
+  return rows[0] ?? { targets: 0, deaf: 0 }
+}

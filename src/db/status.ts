@@ -6,6 +6,7 @@ import type { Db } from './database.ts'
 import { listHostBreakers } from './host-breakers.ts'
 import { openTroubles, type OpenTrouble } from './incident-lists.ts'
 import { heldAfterRestore } from './installation.ts'
+import { readHearing, type Hearing } from './notify.ts'
 import { livingWorkers } from './worker-session.ts'
 
 export interface LampStatus {
@@ -61,20 +62,22 @@ export interface StatusReading {
   readonly workerAlive: boolean
   readonly incidents: readonly OpenTrouble[]
   readonly mail: MailFigures
+  readonly hearing: Hearing
 }
 
 /** `since`: the figures of received and handed over mail begin there. */
 export async function readStatus(db: Db, since: Date): Promise<StatusReading> {
-  const [accounts, hosts, restored, workers, incidents, mail] = await Promise.all([
+  const [accounts, hosts, restored, workers, incidents, mail, hearing] = await Promise.all([
     accountStatuses(db),
     listHostBreakers(db),
     heldAfterRestore(db),
     livingWorkers(db),
     openTroubles(db),
     mailFigures(db, since),
+    readHearing(db),
   ])
   const workerAlive = workers.some((worker) => worker.roles.includes('worker'))
-  return { accounts, hosts, restored, workerAlive, incidents, mail }
+  return { accounts, hosts, restored, workerAlive, incidents, mail, hearing }
 }
 
 async function mailFigures(db: Db, since: Date): Promise<MailFigures> {

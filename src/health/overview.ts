@@ -41,6 +41,8 @@ export interface Overview {
   readonly inTrouble: readonly AccountStatus[]
   readonly others: readonly AccountStatus[]
   readonly sections: readonly StatusSection[]
+  /** Nobody hears of what happens; '' where somebody does, or nobody is to. */
+  readonly alarm: string
   /** Of a browser's tab. */
   readonly title: string
 }
@@ -63,7 +65,8 @@ export function overviewOf(
   const own = accounts.filter(({ id }) => !excused.has(id))
   // mail that is due for long although its lane works is a note of its own
   const late = dueMs(reading, now) > LONG_MS ? 1 : 0
-  const verdict = judge(own, workerAlive, quiet.length + late)
+  const alarm = alarmOf(reading.hearing, language)
+  const verdict = judge(own, workerAlive, quiet.length + late + (alarm === '' ? 0 : 1))
   const inTrouble = worstFirst(own.filter(isNoted))
   const troubled = new Set(inTrouble.map(({ id }) => id))
   const figures = figuresOf(accounts, now)
@@ -76,6 +79,7 @@ export function overviewOf(
     inTrouble,
     others: accounts.filter(({ id }) => !troubled.has(id)),
     sections: sections.filter(({ lines }) => lines.length > 0),
+    alarm,
     title: titleOf(verdict),
   }
 }
@@ -83,6 +87,13 @@ export function overviewOf(
 const titleOf = (verdict: Verdict): string => {
   if (verdict.kind === 'well' || verdict.kind === 'notes') return '✔ Poststelle'
   return verdict.kind === 'blocked' ? `✋ ${verdict.accounts} · Poststelle` : '✋ Poststelle'
+}
+
+function alarmOf({ targets, deaf }: StatusReading['hearing'], language: Language): string {
+  if (targets === 0 || deaf < targets) return ''
+  return language === 'de'
+    ? 'Meldungen erreichen niemanden: keiner der eingetragenen Empfänger nimmt sie an (Einstellungen, Meldungen).'
+    : 'Notices reach nobody: none of those who are to be told takes them (settings, notices).'
 }
 
 /** A host or our network is in trouble, and nobody has to mend anything at the accounts. */

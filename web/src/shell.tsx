@@ -1,6 +1,7 @@
 // Header, navigation, palette and shortcuts around every page.
 
 import {
+  Alert,
   ActionIcon,
   AppShell,
   Badge,
@@ -176,7 +177,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </Text>
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1}>
-        <TabTitle />
+        <Verdict />
         {children}
       </AppShell.Main>
       {palette && <Palette pages={pages} onClose={() => setPalette(false)} />}
@@ -185,13 +186,18 @@ export function Shell({ children }: { children: ReactNode }) {
   )
 }
 
-/** The verdict, where only the tab is seen. */
-function TabTitle() {
+/** The verdict, where only the tab is seen; and that nobody is told of it, on every page. */
+function Verdict() {
   const { data } = useGet<OverviewJson>('overview', 'overview')
   useEffect(() => {
     if (data) document.title = data.title
   }, [data])
-  return null
+  if (!data || data.alarm === '') return null
+  return (
+    <Alert color="red" variant="light" mb="md" role="alert">
+      {data.alarm}
+    </Alert>
+  )
 }
 
 function ShortcutHelp({ onClose }: { onClose: () => void }) {

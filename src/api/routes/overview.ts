@@ -48,6 +48,7 @@ export function addOverviewRoutes(app: App, ctx: ApiContext): void {
       verdict: of.verdict,
       title: of.title,
       facts: [...of.facts],
+      alarm: of.alarm,
       lamps,
       accounts: of.figures.accounts,
       accounts_current: of.figures.current,

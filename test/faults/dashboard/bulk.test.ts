@@ -171,7 +171,7 @@ row(
       const { rows } = await sql<{ changed: number }>`select changed from poststelle.bulk_runs`.execute(house.db)
       expect(rows[0]?.changed).toBe(total - (await countOf(house, 'held')))
       const longest = Math.round(Number(await page.evaluate('window.longest')))
-        return `counted after ${counted} ms, answered after ${answered} ms, stopped after ${rows[0]?.changed} of ${total}, longest pause of the page ${longest} ms`
+      return `counted after ${counted} ms, answered after ${answered} ms, stopped after ${rows[0]?.changed} of ${total}, longest pause of the page ${longest} ms`
     } finally {
       await browser.close()
       await dashboard.close()

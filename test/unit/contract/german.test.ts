@@ -31,7 +31,8 @@ const sentences = FILES.flatMap((file) => {
     .map(([, plain, template]) => plain ?? (template ?? '').replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '7'))
     .filter((sentence) => !NOT_SAID.includes(sentence))
     .filter(
-      (sentence) => /^(?:[\w.]+: |7: |")?["\w./-]+ .*[a-z]/.test(sentence) && !/^7/.test(sentence.replace(/^7: /, '')),
+      (sentence) =>
+        /^(?:[\w.]+: |7: |")?["\w./-]+ .*[a-z]/.test(sentence) && !sentence.replace(/^7: /, '').startsWith('7'),
     )
 })
 
