@@ -204,7 +204,10 @@ export const pauseRequest = z.strictObject({
 })
 export const deleteRequest = z.strictObject({ confirm: z.string().max(320) })
 export const signInAnswer = z.object({ url: z.string(), expires_at: instant })
-export const uidlDecision = z.strictObject({ decision: z.enum(['adopt', 'reimport']) })
+export const uidlDecision = z.strictObject({
+  decision: z.enum(['adopt', 'reimport']),
+  reason: z.string().trim().max(500).optional(),
+})
 
 /** Settings of a provider that are known. */
 export const preset = z.object({

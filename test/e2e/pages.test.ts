@@ -11,6 +11,8 @@ import { flagLanes, seedAccounts, seedClient } from '../support/health-rows.ts'
 import { openHouse, type TestHouse } from '../support/house.ts'
 import { insertMessage, settle } from '../support/inbox-rows.ts'
 import { putInState, waitingMail } from '../support/outbox-rows.ts'
+import { de } from '../../web/src/i18n/de.ts'
+import { en } from '../../web/src/i18n/en.ts'
 import { reconcileIncidents } from '../../src/health/reconcile-incidents.ts'
 
 const EMAIL = 'info@muster.example'
@@ -150,6 +152,12 @@ describe('from the first start to a mended account', () => {
   })
 })
 
+/** Every text of a language, but for those that are made of figures. */
+const leaves = (messages: object): string[] =>
+  Object.values(messages).flatMap((value: unknown) =>
+    typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? leaves(value) : [],
+  )
+
 describe('an installation with much in it', () => {
   let house: TestHouse
   let dashboard: Dashboard
@@ -231,6 +239,7 @@ describe('an installation with much in it', () => {
       await page.getByRole('heading', { level: 1 }).waitFor()
       await expect.poll(() => page.locator('[aria-busy="true"]').count(), { timeout: 10_000, interval: 20 }).toBe(0)
       for (const { id, nodes } of await axe(page)) found.push(`${name}: ${id}: ${nodes.join(' | ')}`)
+      for (const text of await strangers(page, language)) found.push(`${name}: ${text}`)
       const wide = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
       if (Number(wide) > 0) found.push(`${name}: ${String(wide)} px too wide`)
     }
@@ -239,6 +248,18 @@ describe('an installation with much in it', () => {
     expect(errors).toEqual([])
     await context.close()
   })
+
+  /** Texts of the other language, and names that only programs know. */
+  async function strangers(page: Page, language: 'de' | 'en'): Promise<string[]> {
+    const own = new Set(leaves(language === 'de' ? de : en))
+    const other = new Set(leaves(language === 'de' ? en : de).filter((text) => !own.has(text)))
+    const shown = await page.evaluate<string[]>(`[...document.querySelectorAll('body *')].flatMap((element) => [
+      ...(element.closest('.mono, code, pre, [lang="en"], .own-words') ? [] : [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data.trim())),
+      element.getAttribute('aria-label'), element.getAttribute('placeholder'), element.getAttribute('title')]).filter(Boolean)`)
+    return [...new Set(shown)]
+      .filter((text) => !['firma.example', 'bm_mail', 'English', 'Deutsch'].includes(text))
+      .filter((text) => other.has(text) || /^[a-z]+(?:[_.][a-z]+)+$/.test(text))
+  }
 
   test('10,000 messages are released at once, counted first, while everything else goes on', async () => {
     const { page, context } = await openPage(browser, dashboard.base)

@@ -334,12 +334,16 @@ function addActions(app: App, ctx: ApiContext): void {
     },
     async (request) => {
       const account = await found(request.params.id)
-      const { decision } = request.body
+      const { decision, reason } = request.body
       await db.transaction().execute(async (tx) => {
         await lockLanes(tx, account.id)
         if (!(await decideGuard(tx, account.id, decision))) throw new Refused('conflict', 'nothing has to be decided')
         await wakeNow(tx, account.id, ['receive'], { again: true })
-        await audit(tx, whoOf(request).actor, { action: `renumbering: ${decision}`, object: `account ${account.id}` })
+        await audit(tx, whoOf(request).actor, {
+          action: `renumbering: ${decision}`,
+          object: `account ${account.id}`,
+          reason,
+        })
       })
       return null
     },

@@ -6,6 +6,7 @@ import type { AccountDetailJson, AccountHealthJson, StoredTestJson } from '../..
 import { ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
 import { Age, Confirm, Empty, Lamp, Loaded, PageTitle, ProblemNote, Scroll } from '../parts/basics.tsx'
+import { ConfirmButton } from '../parts/confirm-button.tsx'
 import { HealthLanes, Pulse } from '../parts/charts.tsx'
 import { ConnectionTest, StepList } from '../parts/connection-test.tsx'
 import { AccountSettings } from '../parts/account-settings.tsx'
@@ -229,19 +230,29 @@ function Pause({
 
 function Renumbered({ account }: { account: AccountDetailJson }) {
   const t = useT()
-  const decide = useChange((decision: string) => ask('POST', `accounts/${account.id}/uidl`, { decision }), ['accounts'])
+  const decide = useChange(
+    ({ decision, reason }: { decision: string; reason: string }) =>
+      ask('POST', `accounts/${account.id}/uidl`, { decision, ...(reason !== '' && { reason }) }),
+    ['accounts'],
+  )
   const may = useMay('admin')
   return (
     <Alert color="orange" title={t.account.renumbered}>
       <Text size="sm">{t.account.renumberedText}</Text>
       {may && (
         <Group mt="sm">
-          <Button size="xs" onClick={() => decide.mutate('adopt')}>
-            {t.account.adopt}
-          </Button>
-          <Button size="xs" variant="default" onClick={() => decide.mutate('reimport')}>
-            {t.account.reimport}
-          </Button>
+          {(['adopt', 'reimport'] as const).map((decision) => (
+            <ConfirmButton
+              key={decision}
+              size="xs"
+              variant={decision === 'adopt' ? 'filled' : 'default'}
+              label={t.account[decision]}
+              text={t.account.decisions[decision]}
+              danger={decision === 'reimport'}
+              withReason
+              onConfirm={(reason) => decide.mutateAsync({ decision, reason })}
+            />
+          ))}
         </Group>
       )}
       {decide.error && <ProblemNote error={decide.error} />}

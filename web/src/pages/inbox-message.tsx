@@ -5,6 +5,7 @@ import type { InboxMessageJson } from '../../../src/contract/inbox.ts'
 import { address, ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
 import { Facts, Loaded, PageTitle, ProblemNote, TextLink } from '../parts/basics.tsx'
+import { ConfirmButton } from '../parts/confirm-button.tsx'
 import { useMay } from '../person.ts'
 
 export default function InboxMessagePage({ id }: { id: string }) {
@@ -35,13 +36,12 @@ function Message({ message: m }: { message: InboxMessageJson }) {
           </Button>
         )}
         {may && (
-          <Button
+          <ConfirmButton
             variant="default"
-            loading={reparse.isPending}
-            onClick={() => reparse.mutate(m.parse_state === 'quarantined')}
-          >
-            {t.inbox.reparse}
-          </Button>
+            label={t.inbox.reparse}
+            text={m.parse_state === 'quarantined' ? t.inbox.reparseRaisedText : t.inbox.reparseText}
+            onConfirm={() => reparse.mutateAsync(m.parse_state === 'quarantined')}
+          />
         )}
       </PageTitle>
       {[acknowledge.error, reparse.error].map((error) => error && <ProblemNote key={error.message} error={error} />)}

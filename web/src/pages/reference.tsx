@@ -38,7 +38,7 @@ export default function ReferencePage() {
                 <details key={`${method} ${path}`}>
                   <summary className="anywhere">
                     <Chip>{method}</Chip>
-                    <span className="mono">{path}</span> · {operation.summary}
+                    <span className="mono">{path}</span> · <span lang="en">{operation.summary}</span>
                   </summary>
                   <Stack gap="xs" p="sm">
                     <Copyable label={t.common.command} text={curl(method, path, operation)} />

@@ -249,6 +249,8 @@ export function Confirm({
       <form
         onSubmit={(event) => {
           event.preventDefault()
+          // a dialog may stand in a form of its page, which is not sent with it
+          event.stopPropagation()
           void confirm()
         }}
       >

@@ -63,7 +63,7 @@ export function AuditLog() {
                     </Text>
                   )}
                 </Table.Td>
-                <Table.Td>{row.action}</Table.Td>
+                <Table.Td>{t.settings.auditActions[row.action] ?? row.action}</Table.Td>
                 <Table.Td>{row.object}</Table.Td>
                 <Table.Td className="anywhere mono">
                   {Object.keys(row.details).length > 0 && JSON.stringify(row.details)}

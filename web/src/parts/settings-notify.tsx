@@ -20,6 +20,7 @@ import { ask, useChange, useGet, type Page } from '../api.ts'
 import { useFormat, useLanguage, useT } from '../i18n/index.ts'
 import { useMay } from '../person.ts'
 import { Age, Copyable, Empty, Facts, Loaded, ProblemNote, Chip, Scroll } from './basics.tsx'
+import { ConfirmButton } from './confirm-button.tsx'
 
 export function Notices() {
   const t = useT()
@@ -71,14 +72,14 @@ function Target({ target }: { target: TargetJson }) {
             </Button>
           )}
           {may && target.kind === 'webhook' && (
-            <Button
+            <ConfirmButton
               size="xs"
               variant="default"
-              onClick={() => renew.mutate(undefined)}
-              aria-label={`${t.notify.renew}: ${target.label}`}
-            >
-              {t.notify.renew}
-            </Button>
+              label={t.notify.renew}
+              of={target.label}
+              text={t.notify.renewText}
+              onConfirm={() => renew.mutateAsync(undefined)}
+            />
           )}
           {may && (
             <Button
@@ -91,15 +92,16 @@ function Target({ target }: { target: TargetJson }) {
             </Button>
           )}
           {may && (
-            <Button
+            <ConfirmButton
               size="xs"
               variant="outline"
               color="red"
-              onClick={() => remove.mutate(undefined)}
-              aria-label={`${t.common.remove}: ${target.label}`}
-            >
-              {t.common.remove}
-            </Button>
+              label={t.common.remove}
+              of={target.label}
+              text={t.notify.removeText}
+              danger
+              onConfirm={() => remove.mutateAsync(undefined)}
+            />
           )}
         </Group>
       </Group>

@@ -6,6 +6,7 @@ import type { OperatorJson } from '../../../src/contract/people.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useT } from '../i18n/index.ts'
 import { Age, Copyable, Loaded, ProblemNote, Scroll } from './basics.tsx'
+import { ConfirmButton } from './confirm-button.tsx'
 
 const ROLES = ['reader', 'operator', 'admin'] as const
 
@@ -97,14 +98,15 @@ export function People() {
                         >
                           {t.settings.newLink}
                         </Button>
-                        <Button
+                        <ConfirmButton
                           size="compact-xs"
                           variant="default"
-                          onClick={() => change.mutate({ id: one.id, disabled: one.disabled_at === null })}
-                          aria-label={`${one.disabled_at === null ? t.settings.lockOut : t.settings.letIn}: ${one.name}`}
-                        >
-                          {one.disabled_at === null ? t.settings.lockOut : t.settings.letIn}
-                        </Button>
+                          label={one.disabled_at === null ? t.settings.lockOut : t.settings.letIn}
+                          of={one.name}
+                          text={one.disabled_at === null ? t.settings.lockOutText : t.settings.letInText}
+                          danger={one.disabled_at === null}
+                          onConfirm={() => change.mutateAsync({ id: one.id, disabled: one.disabled_at === null })}
+                        />
                       </Group>
                     </Table.Td>
                   </Table.Tr>

@@ -6,6 +6,7 @@ import type { TokenJson } from '../../../src/contract/people.ts'
 import { ask, useChange, useGet } from '../api.ts'
 import { useFormat, useT } from '../i18n/index.ts'
 import { Age, Copyable, Empty, Loaded, ProblemNote, Scroll } from './basics.tsx'
+import { ConfirmButton } from './confirm-button.tsx'
 
 export function Tokens() {
   const t = useT()
@@ -62,14 +63,15 @@ export function Tokens() {
                         {t.settings.lastUsed} <Age at={token.last_used_at} />
                       </Table.Td>
                       <Table.Td>
-                        <Button
+                        <ConfirmButton
                           size="compact-xs"
                           variant="default"
-                          onClick={() => revoke.mutate(token.id)}
-                          aria-label={`${t.settings.revoke}: ${token.label}`}
-                        >
-                          {t.settings.revoke}
-                        </Button>
+                          label={t.settings.revoke}
+                          of={token.label}
+                          text={t.settings.revokeText}
+                          danger
+                          onConfirm={() => revoke.mutateAsync(token.id)}
+                        />
                       </Table.Td>
                     </Table.Tr>
                   ))}
