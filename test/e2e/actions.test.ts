@@ -153,50 +153,47 @@ const auditedSince = async (id: number): Promise<Audited[]> => {
 }
 const lastAudited = async (): Promise<Audited> => (await ask('GET', '/api/v1/audit?limit=1')).json.items[0] as Audited
 
-test.each(ACTIONS)(
-  '$button ($audited), level $level',
-  async ({ path, button, level, typed, tab, menu, confirm, audited }) => {
-    await page.goto(path())
-    await page.getByRole('heading', { level: 1 }).waitFor()
-    if (tab !== undefined) {
-      // the tabs of a list of tabs are reached by the arrows
-      await tabTo('Zustand')
-      while ((await focused()) !== tab) await page.keyboard.press('ArrowRight')
-      await page.keyboard.press('Enter')
-    }
-    await page.getByRole('button', { name: button, exact: true }).first().waitFor()
-    const before = await lastAudited()
-    await tabTo(button)
+/** Nothing is done before the dialog says what follows, has what its level asks for, and is agreed to. */
+async function confirmIt({ button, level, typed, confirm }: Action, before: number): Promise<void> {
+  const dialog = page.getByRole('dialog')
+  await dialog.waitFor()
+  expect((await dialog.textContent())?.length).toBeGreaterThan(40)
+  expect(await auditedSince(before)).toEqual([])
+  if (level === 2) expect(await dialog.getByLabel(/^Begründung/).count()).toBe(1)
+  if (typed !== undefined) {
+    expect(await dialog.getByRole('button', { name: confirm ?? button }).isDisabled()).toBe(true)
+    await dialog.getByRole('textbox').last().focus()
+    await page.keyboard.type(typed)
+  }
+  await tabTo(confirm ?? button.split(':')[0] ?? '')
+  await page.keyboard.press('Enter')
+  await dialog.waitFor({ state: 'detached' })
+}
+
+test.each(ACTIONS)('$button ($audited), level $level', async (action) => {
+  const { path, button, level, tab, menu, audited } = action
+  await page.goto(path())
+  await page.getByRole('heading', { level: 1 }).waitFor()
+  if (tab !== undefined) {
+    // the tabs of a list of tabs are reached by the arrows
+    await tabTo('Zustand')
+    while ((await focused()) !== tab) await page.keyboard.press('ArrowRight')
     await page.keyboard.press('Enter')
-    if (menu !== undefined) {
-      await page.getByRole('menuitem', { name: menu }).waitFor()
-      for (let pressed = 0; pressed < 10 && (await focused()) !== menu; pressed += 1)
-        await page.keyboard.press('ArrowDown')
-      await page.keyboard.press('Enter')
-    }
-    if (level > 0) {
-      const dialog = page.getByRole('dialog')
-      await dialog.waitFor()
-      expect((await dialog.textContent())?.length).toBeGreaterThan(40)
-      // nothing has been done yet, and Escape leaves it at that
-      expect(await auditedSince(before.id)).toEqual([])
-      expect(await dialog.getByLabel(/^Begründung/).count()).toBe(
-        level === 2 ? 1 : await dialog.getByLabel(/^Begründung/).count(),
-      )
-      if (typed !== undefined) {
-        const go = dialog.getByRole('button', { name: confirm ?? button })
-        expect(await go.isDisabled()).toBe(true)
-        await dialog.getByRole('textbox').last().focus()
-        await page.keyboard.type(typed)
-      }
-      await tabTo(confirm ?? button.split(':')[0] ?? '')
-      await page.keyboard.press('Enter')
-      await dialog.waitFor({ state: 'detached' })
-    }
-    const since = async () => (await auditedSince(before.id)).map(({ action, actor }) => `${action} by ${actor}`)
-    await expect.poll(since, { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
-  },
-)
+  }
+  await page.getByRole('button', { name: button, exact: true }).first().waitFor()
+  const before = await lastAudited()
+  await tabTo(button)
+  await page.keyboard.press('Enter')
+  if (menu !== undefined) {
+    await page.getByRole('menuitem', { name: menu }).waitFor()
+    for (let pressed = 0; pressed < 10 && (await focused()) !== menu; pressed += 1)
+      await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+  }
+  if (level > 0) await confirmIt(action, before.id)
+  const since = async () => (await auditedSince(before.id)).map(({ action, actor }) => `${action} by ${actor}`)
+  await expect.poll(since, { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
+})
 
 test('the chain of the audit log holds', async () => {
   expect((await ask('POST', '/api/v1/audit/check')).json).toMatchObject({ broken: [] })
