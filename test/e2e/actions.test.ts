@@ -159,9 +159,9 @@ async function confirmIt({ button, level, typed, confirm }: Action, before: numb
   await dialog.waitFor()
   expect((await dialog.textContent())?.length).toBeGreaterThan(40)
   expect(await auditedSince(before)).toEqual([])
-  if (level === 2) expect(await dialog.getByLabel(/^Begründung/).count()).toBe(1)
+  expect(level !== 2 || (await dialog.getByLabel(/^Begründung/).count()) === 1).toBe(true)
+  expect(await dialog.getByRole('button', { name: confirm ?? button }).isDisabled()).toBe(typed !== undefined)
   if (typed !== undefined) {
-    expect(await dialog.getByRole('button', { name: confirm ?? button }).isDisabled()).toBe(true)
     await dialog.getByRole('textbox').last().focus()
     await page.keyboard.type(typed)
   }
