@@ -108,7 +108,13 @@ async function logIn(page, setUp) {
   await page.locator('#verdict').waitFor()
   await ask(page, 'POST', 'operators', { name: 'berta.vertretung', role: 'operator' })
   await ask(page, 'POST', 'tokens', { label: 'erp-prod', role: 'operator', may_send: true })
-  await ask(page, 'POST', 'notify', { kind: 'webhook', label: 'ERP', address: 'https://hooks.example.com/poststelle' })
+  const { id } = await ask(page, 'POST', 'notify', {
+    kind: 'webhook',
+    label: 'ERP',
+    address: 'https://hooks.example.com/poststelle',
+  })
+  // there is nobody at this address
+  await ask(page, 'PATCH', `notify/${id}`, { enabled: false })
 }
 
 async function ask(page, method, path, body) {
@@ -141,7 +147,7 @@ async function take(page, language, prefix) {
     await page.getByRole('heading', { level: 1 }).waitFor()
     if (tabs.length > 0) await page.getByRole('tab', { name: tabs[language === 'de' ? 0 : 1] }).click()
     await page.waitForFunction(() => document.querySelector('[aria-busy="true"]') === null)
-    await page.screenshot({ path: join(folder, `${prefix}-${name}.png`), fullPage: true })
+    await page.screenshot({ path: join(folder, `${prefix}-${String(name)}.png`), fullPage: true })
   }
   console.log(`${prefix}: ${SCREENS.length} pages`)
 }

@@ -9,7 +9,10 @@ import { parseAccounts } from '../accounts/settings.ts'
 import type { Config } from '../base/config.ts'
 import { silentLogger } from '../base/logger.ts'
 import { activitySince, type AccountActivity } from '../db/activity.ts'
+import { switchLane } from '../db/account-views.ts'
+import { findAccount } from '../db/accounts.ts'
 import { submitMessage } from '../db/submissions.ts'
+import { LIMITS } from '../message/limits.ts'
 import { accountStatuses } from '../db/status.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { DemoView } from './demo-view.ts'
@@ -91,6 +94,7 @@ async function runDemo(
     let sent = 0
     const sendNext = () => sendOne(installation, accounts[sent++ % accounts.length]?.email ?? '', 2_000 + sent)
     for (const _ of accounts) await sendNext()
+    await troubleMessages(installation, sandbox)
     const timers = [
       setInterval(() => void sendNext().catch(() => undefined), SEND_EVERY_MS),
       setInterval(() => void look(installation, view, since).catch(() => undefined), LOOK_MS),
@@ -111,15 +115,48 @@ async function runDemo(
   }
 }
 
-async function sendOne({ db, clock }: Installation, from: string, number: number): Promise<void> {
+const WELL = 'service@muster.example'
+const PAUSED = 'lager@muster.example'
+
+/** What accounts that are well have trouble with: an address that does not exist, a greylist, a mail that cannot be read, a stocktaking. */
+async function troubleMessages(installation: Installation, sandbox: Sandbox): Promise<void> {
+  const { db } = installation
+  await sendOne(installation, WELL, 1_001, 'unknown@example.test')
+  await sendOne(installation, WELL, 1_002, 'busy@example.test')
+  sandbox.deliver(WELL, nested(LIMITS.depth + 1))
+  const { id } = await findAccount(db, PAUSED)
+  await db
+    .transaction()
+    .execute(async (tx) => await switchLane(tx, id, 'send', { by: 'demo', reason: 'Inventur bis Montag' }))
+}
+
+function nested(levels: number): Buffer {
+  const lines = [
+    'From: Werbung <werbung@example.test>',
+    `To: ${WELL}`,
+    'Subject: Katalog in vielen Schachteln',
+    'Message-ID: <katalog@example.test>',
+    'MIME-Version: 1.0',
+  ]
+  for (let level = 0; level < levels; level += 1)
+    lines.push(`Content-Type: multipart/mixed; boundary="b${level}"`, '', `--b${level}`)
+  return Buffer.from(`${[...lines, 'Content-Type: text/plain', '', 'Text'].join('\r\n')}\r\n`)
+}
+
+async function sendOne(
+  { db, clock }: Installation,
+  from: string,
+  number: number,
+  to = 'kundschaft@example.test',
+): Promise<void> {
   const raw = Buffer.from(
-    `From: ${from}\r\nTo: kundschaft@example.test\r\nSubject: Auftrag ${number} ist unterwegs\r\nDate: ${clock.now().toUTCString()}\r\n` +
+    `From: ${from}\r\nTo: ${to}\r\nSubject: Auftrag ${number} ist unterwegs\r\nDate: ${clock.now().toUTCString()}\r\n` +
       `MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGuten Tag,\r\n\r\nIhre Lieferung hat unser Haus verlassen.\r\n`,
   )
   await submitMessage(db, {
     account: from,
     envelopeFrom: from,
-    recipients: ['kundschaft@example.test'],
+    recipients: [to],
     raw,
     idempotencyKey: null,
   })

@@ -128,6 +128,19 @@ const SENTENCES: readonly (readonly [english: string, german: string])[] = [
   ['"id:" takes numbers', 'hinter „id:“ stehen Zahlen'],
   ['there is no account "*"; "poststelle account list" shows them all', 'es gibt kein Konto „*“'],
   ['there is no app registration "*"; "poststelle client list" shows them all', 'es gibt keine App-Registrierung „*“'],
+  // why a message could not be read
+  ['its parts are nested deeper than * levels', 'die Teile sind mehr als * Ebenen tief verschachtelt'],
+  ['it names more than * addresses', 'sie nennt mehr als * Adressen'],
+  ['it has more than * parts', 'sie hat mehr als * Teile'],
+  ['a header block is larger than * kB', 'ein Kopf ist größer als * kB'],
+  ['the parser needed more than * MB of memory for it', 'das Lesen brauchte mehr als * MB Speicher'],
+  ['the parser needed more than * s for it', 'das Lesen dauerte länger als * s'],
+  [
+    'a multipart names no boundary: its parts could not be told apart',
+    'ein Multipart nennt keine Grenze: seine Teile waren nicht zu trennen',
+  ],
+  ['the parser crashed on it', 'das Lesen ist daran abgestürzt'],
+  ['the parser failed on it (*)', 'das Lesen ist daran gescheitert (*)'],
   // requests
   [
     'the token is not known, was revoked, or has expired',

@@ -82,7 +82,7 @@ describe('from the first start to a mended account', () => {
       await fields.getByLabel(/^Port/).fill(String(at.port))
     }
     await page.getByRole('button', { name: 'Speichern und testen' }).click()
-    await page.getByText('a blank inside the URL was removed').waitFor()
+    await page.getByText('ein Leerzeichen in der URL wurde entfernt').waitFor()
     await page.getByRole('button', { name: 'Test starten' }).click()
     await page.getByText('Alles in Ordnung.').waitFor({ timeout: 30_000 })
     expect(await page.getByText('misslungen').count()).toBe(0)
@@ -274,7 +274,7 @@ describe('an installation with much in it', () => {
     }>`select count(*)::int as n from poststelle.outbound_messages where state = 'held'`.execute(house.db)
     expect(rows[0]?.n).toBe(0)
     await page.goto('/settings/audit')
-    await page.getByText('release, many').waitFor()
+    await page.getByText('viele freigegeben').waitFor()
     await context.close()
   })
 

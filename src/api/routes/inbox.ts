@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { filterText, idParams, pageQuery, problem, toPage } from '../../contract/basics.ts'
 import { inboxFilterOf } from '../../contract/filter.ts'
+import { inLanguage } from '../../contract/german.ts'
 import { resolverOf } from '../../contract/resolver.ts'
 import { inboxDetailJson, inboxEntryJson, inboxMessage, inboxPage } from '../../contract/inbox.ts'
 import { audit } from '../../db/audit.ts'
@@ -15,6 +16,7 @@ import { reparse } from '../../db/parsing.ts'
 import { safeHtml } from '../../message/safe-html.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { mayDo, needs, whoOf } from '../guard.ts'
+import { languageOf } from '../language.ts'
 import { Refused } from '../problems.ts'
 
 const tags = ['inbox']
@@ -72,6 +74,7 @@ export function addInboxRoutes(app: App, ctx: ApiContext): void {
       const { body_html: html, body_text: text, ...facts } = inboxDetailJson(message)
       return {
         ...facts,
+        parse_reason: facts.parse_reason && inLanguage(facts.parse_reason, languageOf(request)),
         account_id: message.accountId,
         may_read: mayRead,
         has_text: text !== null,

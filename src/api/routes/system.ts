@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { language as lang, iso, isoOrNull, problem } from '../../contract/basics.ts'
+import { inLanguage } from '../../contract/german.ts'
 import { attentionGroup, keys, queue, system, type AttentionGroupJson } from '../../contract/system.ts'
 import { rotateKeys } from '../../credentials/rotate-keys.ts'
 import { attentionGroups, HELD_HOURS, LOOKED_BACK_DAYS, type CauseGroup } from '../../db/attention.ts'
@@ -171,7 +172,7 @@ function groupJson(group: CauseGroup, language: Language): AttentionGroupJson {
     label: known
       ? `${kind}: ${known.label}`
       : group.kind === 'quarantined' && group.cause
-        ? `${kind}: ${group.cause}`
+        ? `${kind}: ${inLanguage(group.cause, language)}`
         : kind,
     meaning: known?.meaning ?? '',
     steps: [...(known?.steps ?? [])],

@@ -32,17 +32,20 @@ export function useFormat() {
     },
     /** "vor 5 Min.", "in 2 Tagen" */
     relative: (at: string, now = Date.now()): string => {
-      const seconds = (new Date(at).getTime() - now) / 1000
-      const size = Math.abs(seconds)
-      const [unit, value]: [Intl.RelativeTimeFormatUnit, number] =
-        size < 90
-          ? ['second', seconds]
-          : size < 5400
-            ? ['minute', seconds / 60]
-            : size < 129_600
-              ? ['hour', seconds / 3600]
-              : ['day', seconds / 86_400]
-      return new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' }).format(Math.round(value), unit)
+      const [unit, value] = inUnit((new Date(at).getTime() - now) / 1000)
+      return new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' }).format(value, unit)
+    },
+    /** "5 Min.", "2 Tage" */
+    span: (at: string, now = Date.now()): string => {
+      const [unit, value] = inUnit((now - new Date(at).getTime()) / 1000)
+      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short' }).format(Math.abs(value))
     },
   }
+}
+
+function inUnit(seconds: number): [unit: 'second' | 'minute' | 'hour' | 'day', value: number] {
+  const size = Math.abs(seconds)
+  if (size < 90) return ['second', Math.round(seconds)]
+  if (size < 5400) return ['minute', Math.round(seconds / 60)]
+  return size < 129_600 ? ['hour', Math.round(seconds / 3600)] : ['day', Math.round(seconds / 86_400)]
 }

@@ -109,6 +109,9 @@ function LaneCard({
   const lane = account.lanes.find((one) => one.lane === direction)
   const paused = account.paused[direction]
   const flags = account.flags.filter((flag) => flag.direction === direction)
+  // what is to be done about it stands at the other direction
+  const told =
+    account.receive === null ? [] : account.flags.filter((one) => one.direction === 'receive').map((one) => one.flag)
   if (!lamp) return null
   return (
     <Paper withBorder p="sm" component="section" aria-label={t.lamp[direction]}>
@@ -148,7 +151,7 @@ function LaneCard({
       )}
       {direction === 'send' && account.waiting > 0 && (
         <Text size="sm" mt="xs">
-          {t.common.messages(account.waiting)}: <Age at={account.waiting_oldest_at} />
+          {t.account.waitingFor(account.waiting)} <Age at={account.waiting_oldest_at} lasting />
         </Text>
       )}
       {direction === 'receive' && (
@@ -163,9 +166,15 @@ function LaneCard({
           </Text>
         </Group>
       )}
-      {flags.map((flag) => (
-        <Remedy key={flag.flag} flag={flag} />
-      ))}
+      {flags.map((flag) =>
+        direction === 'send' && told.includes(flag.flag) ? (
+          <Alert key={flag.flag} color="red" variant="light" mt="sm" title={flag.label}>
+            {t.account.sameCause}
+          </Alert>
+        ) : (
+          <Remedy key={flag.flag} flag={flag} />
+        ),
+      )}
     </Paper>
   )
 }
@@ -176,7 +185,7 @@ function Remedy({ flag }: { flag: AccountDetailJson['flags'][number] }) {
     <Alert color="red" variant="light" mt="sm" title={flag.label}>
       <Text size="sm">{flag.meaning}</Text>
       <Text size="sm" mt="xs">
-        <b>{t.overview.who}:</b> {flag.actor} · {t.account.since} <Age at={flag.since} />
+        <b>{t.overview.who}:</b> {flag.actor} · {t.account.since} <Age at={flag.since} lasting />
       </Text>
       {flag.steps.length > 0 && (
         <ol style={{ margin: '0.5rem 0', paddingLeft: '1.4rem' }}>
@@ -188,7 +197,7 @@ function Remedy({ flag }: { flag: AccountDetailJson['flags'][number] }) {
         </ol>
       )}
       {flag.link && (
-        <Text size="sm">
+        <Text size="sm" className="anywhere">
           <a href={flag.link} target="_blank" rel="noopener noreferrer">
             {t.account.link}: {flag.link}
           </a>

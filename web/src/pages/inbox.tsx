@@ -19,6 +19,7 @@ export default function InboxPage() {
     { head: t.inbox.from, cell: (m) => m.from_name ?? m.from_address ?? t.inbox.noSender },
     {
       head: t.inbox.subject,
+      wide: true,
       cell: (m) => (
         <Group gap={6} wrap="nowrap">
           <TextLink to={`/inbox/${m.id}`}>

@@ -4,7 +4,7 @@ import { Alert, Group, Paper, SegmentedControl, Stack, Table, Text, Title } from
 import { useState } from 'react'
 import type { IncidentDetailsJson, IncidentJson } from '../../../src/contract/incidents.ts'
 import { useGet } from '../api.ts'
-import { useFormat, useT } from '../i18n/index.ts'
+import { useFormat, useT, type Messages } from '../i18n/index.ts'
 import { Age, Empty, Loaded, PageTitle, TextLink, Scroll } from '../parts/basics.tsx'
 
 export default function IncidentsPage({ id }: { id?: string }) {
@@ -42,9 +42,15 @@ function All() {
                     </Text>
                   </TextLink>
                   <Text size="sm" c="dimmed">
-                    <Age at={one.opened_at} /> ·{' '}
-                    {t.common.accounts(closed === 'true' ? one.accounts_most : one.accounts)} · {t.incidents.waiting}:{' '}
-                    {t.common.messages(closed === 'true' ? one.waiting.most : one.waiting.count)}
+                    {closed === 'true' ? (
+                      <Age at={one.opened_at} />
+                    ) : (
+                      <>
+                        {t.account.since} <Age at={one.opened_at} lasting />
+                      </>
+                    )}{' '}
+                    · {t.common.accounts(closed === 'true' ? one.accounts_most : one.accounts)}
+                    {waitingText(t, closed === 'true' ? one.waiting.most : one.waiting.count)}
                   </Text>
                   <Text size="sm">
                     {t.overview.who}: {one.actor}
@@ -97,7 +103,8 @@ function One({ id }: { id: string }) {
                 <li key={`${event.at} ${event.event}`}>
                   <Text size="sm">
                     {format.dateTime(event.at)} · <b>{t.incidents.events[event.event] ?? event.event}</b> ·{' '}
-                    {t.common.accounts(event.accounts)} · {t.incidents.waiting}: {t.common.messages(event.waiting)}
+                    {t.common.accounts(event.accounts)}
+                    {waitingText(t, event.waiting)}
                     {event.sent_since !== null && ` · ${t.incidents.sentSince(event.sent_since)}`}
                   </Text>
                 </li>
@@ -119,7 +126,7 @@ function One({ id }: { id: string }) {
                       <Table.Td>{t.lamp[one.direction]}</Table.Td>
                       <Table.Td>
                         <Group gap={4}>
-                          {t.account.since} <Age at={one.joined_at} />
+                          {t.account.since} <Age at={one.joined_at} lasting />
                           {one.left_at && ` · ${t.incidents.over}`}
                         </Group>
                       </Table.Td>
@@ -134,3 +141,6 @@ function One({ id }: { id: string }) {
     </Loaded>
   )
 }
+
+const waitingText = (t: Messages, count: number): string =>
+  count === 0 ? '' : ` · ${t.incidents.waiting}: ${t.common.messages(count)}`

@@ -24,6 +24,7 @@ export default function OutboxPage() {
     },
     {
       head: t.inbox.subject,
+      wide: true,
       cell: (m) => <TextLink to={`/outbox/${m.id}`}>{m.subject ?? t.inbox.noSubject}</TextLink>,
     },
     {

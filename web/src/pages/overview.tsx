@@ -167,7 +167,7 @@ function Cards({ data }: { data: OverviewJson }) {
                 ({t.common.accounts(item.accounts)})
               </Text>
             ))}
-            <ExpiryRuler items={data.runway} />
+            <ExpiryRuler items={data.runway} small />
           </>
         )}
       </Card>

@@ -97,7 +97,8 @@ export function Lamp({ state, bare }: { state: LampState | null; bare?: boolean 
 }
 
 /** Relative, with the instant in a tooltip; it grows older by itself. */
-export function Age({ at }: { at: string | null }) {
+/** `lasting`: how long it has lasted, and not when it was. */
+export function Age({ at, lasting }: { at: string | null; lasting?: boolean }) {
   const t = useT()
   const format = useFormat()
   const [, tick] = useState(0)
@@ -108,7 +109,7 @@ export function Age({ at }: { at: string | null }) {
   if (at === null) return <span>{t.common.never}</span>
   return (
     <time dateTime={at} title={format.dateTime(at)} style={{ whiteSpace: 'nowrap' }}>
-      {format.relative(at)}
+      {lasting ? format.span(at) : format.relative(at)}
     </time>
   )
 }
@@ -313,7 +314,10 @@ export function Chip({ colour, children }: { colour?: string; children: ReactNod
       tt="none"
       fw={600}
       leftSection={colour === undefined ? undefined : <Dot colour={colour} />}
-      style={{ flexShrink: 0, maxWidth: '100%' }}
+      h="auto"
+      py={2}
+      style={{ flexShrink: 0, maxWidth: '18rem', minWidth: 'min-content' }}
+      styles={{ label: { whiteSpace: 'normal', overflowWrap: 'normal' } }}
     >
       {children}
     </Badge>

@@ -250,24 +250,28 @@ export function HealthLanes({
 const RULER_DAYS = 180
 
 /** What ends within half a year, on a line. */
-export function ExpiryRuler({ items }: { items: readonly RunwayItemJson[] }) {
+/** `small`: as wide as a card. */
+export function ExpiryRuler({ items, small }: { items: readonly RunwayItemJson[]; small?: boolean }) {
   const t = useT()
   const shown = items.filter(({ days_left: days }) => days !== null && days <= RULER_DAYS)
-  const x = (days: number): number => 10 + (Math.max(0, days) / RULER_DAYS) * (WIDTH - 20)
+  const width = small ? 260 : WIDTH
+  const x = (days: number): number => 12 + (Math.max(0, days) / RULER_DAYS) * (width - 24)
   const words = shown
     .map((item) => `${item.title} ${item.subject} ${t.overview.inDays(item.days_left ?? 0)}`)
     .join('; ')
   return (
-    <svg viewBox={`0 0 ${WIDTH} 40`} width="100%" role="img" aria-label={words === '' ? t.overview.noRunway : words}>
-      <line x1="10" x2={WIDTH - 10} y1="14" y2="14" stroke="currentColor" opacity="0.4" />
-      {[0, 30, 60, 90, 120, 150, 180].map((days) => (
-        <g key={days}>
-          <line x1={x(days)} x2={x(days)} y1="10" y2="18" stroke="currentColor" opacity="0.4" />
-          <text x={x(days)} y="34" fontSize="12" textAnchor="middle" fill="currentColor" opacity="0.75">
-            {days}
-          </text>
-        </g>
-      ))}
+    <svg viewBox={`0 0 ${width} 40`} width="100%" role="img" aria-label={words === '' ? t.overview.noRunway : words}>
+      <line x1="12" x2={width - 12} y1="14" y2="14" stroke="currentColor" opacity="0.4" />
+      {[0, 30, 60, 90, 120, 150, 180]
+        .filter((days) => !small || days % 60 === 0)
+        .map((days) => (
+          <g key={days}>
+            <line x1={x(days)} x2={x(days)} y1="10" y2="18" stroke="currentColor" opacity="0.4" />
+            <text x={x(days)} y="34" fontSize="12" textAnchor="middle" fill="currentColor" opacity="0.75">
+              {days}
+            </text>
+          </g>
+        ))}
       {shown.map((item) => (
         <circle
           key={`${item.kind} ${item.subject}`}

@@ -12,6 +12,7 @@ export interface Column<T> {
   readonly head: string
   readonly cell: (row: T) => ReactNode
   readonly narrow?: boolean
+  readonly wide?: boolean
 }
 
 /** The filter of the address, and how it is changed. */
@@ -138,11 +139,12 @@ export function List<T extends { readonly id: number }>({
                   if (event.key === 'Enter' && event.target === event.currentTarget) open(row)
                 }}
               >
-                {columns.map(({ head, cell, narrow }) => (
+                {columns.map(({ head, cell, narrow, wide }) => (
                   <Table.Td
                     key={head}
                     className="cell"
                     {...(narrow && { style: { whiteSpace: 'nowrap', width: '1%' } })}
+                    {...(wide && { style: { minWidth: 200, width: '30%' } })}
                   >
                     {cell(row)}
                   </Table.Td>

@@ -62,7 +62,7 @@ function App({ client }: { client: ClientJson }) {
           <Group gap="xs">
             {client.proof !== 'service_account' && (
               <Button size="xs" onClick={() => setReplacing(true)}>
-                {t.settings.clientSecret}: {t.settings.replaceSecret}
+                {t.settings.replaceClientSecret}
               </Button>
             )}
             {client.provider === 'microsoft' && (

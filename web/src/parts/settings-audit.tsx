@@ -5,7 +5,7 @@ import { useDebouncedValue } from '@mantine/hooks'
 import { useState } from 'react'
 import type { AuditEntryJson } from '../../../src/contract/people.ts'
 import { ask, useChange, usePages } from '../api.ts'
-import { useFormat, useT } from '../i18n/index.ts'
+import { useFormat, useT, type Messages } from '../i18n/index.ts'
 import { ProblemNote, Scroll } from './basics.tsx'
 
 export function AuditLog() {
@@ -63,8 +63,10 @@ export function AuditLog() {
                     </Text>
                   )}
                 </Table.Td>
-                <Table.Td>{t.settings.auditActions[row.action] ?? row.action}</Table.Td>
-                <Table.Td>{row.object}</Table.Td>
+                <Table.Td>
+                  {t.settings.auditActions[row.action.replace(/^attachment \d+/, 'attachment')] ?? row.action}
+                </Table.Td>
+                <Table.Td>{objectText(t, row.object)}</Table.Td>
                 <Table.Td className="anywhere mono">
                   {Object.keys(row.details).length > 0 && JSON.stringify(row.details)}
                   {row.reason && <Text size="xs">{row.reason}</Text>}
@@ -83,4 +85,10 @@ export function AuditLog() {
       )}
     </Stack>
   )
+}
+
+/** "outbox 17" */
+const objectText = (t: Messages, object: string): string => {
+  const [kind = '', ...rest] = object.split(/(?=[ ,])/)
+  return `${t.settings.auditObjects[kind] ?? kind}${rest.join('')}`
 }
