@@ -40,7 +40,7 @@ export const SETTINGS = {
   REDIS_URL: 'Redis for the queues, noeviction and append-only; without it the queues live in Postgres',
   POSTSTELLE_DATA: 'folder of the embedded database and its keys (default ./data)',
   POSTSTELLE_KEYS: 'key ring id:base64[,older...], 32 bytes each; required with DATABASE_URL (poststelle key generate)',
-  POSTSTELLE_HTTP: 'address of the status page (default 127.0.0.1:8470)',
+  POSTSTELLE_HTTP: 'address of the dashboard (default 127.0.0.1:8470)',
   POSTSTELLE_URL: 'address by which browsers reach it, as https://poststelle.example.com (default: this machine)',
   POSTSTELLE_ENVIRONMENT: 'a word that every page shows beside the name, as PRODUCTION or TEST',
   POSTSTELLE_CA_FILE: 'PEM file of certificate authorities trusted besides the public ones',

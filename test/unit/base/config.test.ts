@@ -171,7 +171,7 @@ describe('the key ring', () => {
   })
 })
 
-describe('the address of the status page', () => {
+describe('the address of the dashboard', () => {
   test.each([
     ['127.0.0.1:8470', { host: '127.0.0.1', port: 8470 }],
     ['localhost:0', { host: 'localhost', port: 0 }],
