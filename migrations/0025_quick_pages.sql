@@ -1,4 +1,4 @@
--- What the pages ask often is answered out of indexes.
+-- What the pages ask often is answered out of indexes; notices go to programs as well.
 
 -- Sender, recipients and subject are found by the beginnings of their words, over any number of messages, by the index that finds the text.
 
@@ -51,3 +51,7 @@ revoke execute on function poststelle.field_words(text, text), poststelle.search
 drop index poststelle.outbound_messages_open;
 create index outbound_messages_open on poststelle.outbound_messages (account_id, created_at) include (state, next_attempt_at)
   where finished_at is null;
+
+alter table poststelle.notify_targets drop constraint notify_targets_kind_check,
+  add constraint notify_targets_kind_check check (kind in ('webhook', 'mail', 'command', 'heartbeat'));
+comment on column poststelle.notify_targets.address is 'of a web hook or a heartbeat its address; of mail the relay, as host:port; of a command its name in POSTSTELLE_NOTIFY_COMMANDS';

@@ -1914,10 +1914,11 @@ CREATE TABLE poststelle.notify_targets (
     last_error text,
     last_error_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT notify_targets_kind_check CHECK ((kind = ANY (ARRAY['webhook'::text, 'mail'::text, 'heartbeat'::text]))),
+    CONSTRAINT notify_targets_kind_check CHECK ((kind = ANY (ARRAY['webhook'::text, 'mail'::text, 'command'::text, 'heartbeat'::text]))),
     CONSTRAINT notify_targets_language_check CHECK ((language = ANY (ARRAY['de'::text, 'en'::text]))),
     CONSTRAINT notify_targets_patience_minutes_check CHECK (((patience_minutes >= 0) AND (patience_minutes <= 1440)))
 );
+COMMENT ON COLUMN poststelle.notify_targets.address IS 'of a web hook or a heartbeat its address; of mail the relay, as host:port; of a command its name in POSTSTELLE_NOTIFY_COMMANDS';
 ALTER TABLE poststelle.notify_targets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME poststelle.notify_targets_id_seq
     START WITH 1

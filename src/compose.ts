@@ -153,6 +153,7 @@ export async function startService(
         ...house,
         dataFolder: config.dataFolder,
         publicUrl: publicUrl(config),
+        notifyCommands: config.notifyCommands,
         queues,
         onStuck,
       })

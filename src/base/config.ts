@@ -28,6 +28,8 @@ export interface Config {
   readonly extraCaPem: string | undefined
   /** Networks (CIDR) that mail and token hosts may be in although they are private. */
   readonly egressAllow: readonly string[]
+  /** Programs that notices may go to, by name. */
+  readonly notifyCommands: ReadonlyMap<string, string>
   readonly logLevel: LogLevel
 }
 
@@ -45,6 +47,8 @@ export const SETTINGS = {
   POSTSTELLE_ENVIRONMENT: 'a word that every page shows beside the name, as PRODUCTION or TEST',
   POSTSTELLE_CA_FILE: 'PEM file of certificate authorities trusted besides the public ones',
   POSTSTELLE_EGRESS_ALLOW: 'private networks that mail and token hosts may be in, e.g. 10.1.0.0/16,192.168.5.7',
+  POSTSTELLE_NOTIFY_COMMANDS:
+    'programs that notices may be given to, e.g. pager=/usr/local/bin/page-me,sms=/opt/sms/send',
   POSTSTELLE_LOG: 'trace, debug, info, warn, error or silent (default info)',
 } as const
 export type SettingName = keyof typeof SETTINGS
@@ -90,13 +94,38 @@ export function readConfig(env: Environment = process.env): Config {
   const extraCaPem = caFile === undefined ? undefined : attempt('POSTSTELLE_CA_FILE', () => readPem(caFile))
   const allowText = value('POSTSTELLE_EGRESS_ALLOW')
   const egressAllow = attempt('POSTSTELLE_EGRESS_ALLOW', () => parseNetworks(allowText ?? '')) ?? []
+  const commandText = value('POSTSTELLE_NOTIFY_COMMANDS')
+  const notifyCommands = attempt('POSTSTELLE_NOTIFY_COMMANDS', () => parseCommands(commandText ?? '')) ?? new Map()
   const logLevel = attempt('POSTSTELLE_LOG', () => parseLevel(value('POSTSTELLE_LOG') ?? 'info'))
   const dataFolder = path.resolve(value('POSTSTELLE_DATA') ?? 'data')
 
   if (problems.length > 0 || http === undefined || logLevel === undefined) {
     throw new UserError(problems.join('\n'), { exitCode: 2 })
   }
-  return { databaseUrl, redisUrl, dataFolder, keys, http, publicUrl, environment, extraCaPem, egressAllow, logLevel }
+  return {
+    databaseUrl,
+    redisUrl,
+    dataFolder,
+    keys,
+    http,
+    publicUrl,
+    environment,
+    extraCaPem,
+    egressAllow,
+    notifyCommands,
+    logLevel,
+  }
+}
+
+function parseCommands(text: string): Map<string, string> {
+  const commands = new Map<string, string>()
+  for (const part of text.split(',').map((one) => one.trim())) {
+    if (part === '') continue
+    const [, name = '', file = ''] = /^([a-z0-9_-]{1,40})=(\/.+)$/i.exec(part) ?? []
+    if (name === '') throw new Error(`"${part}" is not a name and a program, as pager=/usr/local/bin/page-me`)
+    commands.set(name, file)
+  }
+  return commands
 }
 
 function readSetting(env: Environment, name: SettingName): string | undefined {

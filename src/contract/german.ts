@@ -141,6 +141,8 @@ const SENTENCES: readonly (readonly [english: string, german: string])[] = [
   ],
   ['the parser crashed on it', 'das Lesen ist daran abgestürzt'],
   ['the parser failed on it (*)', 'das Lesen ist daran gescheitert (*)'],
+  ['is not the name of a command', 'ist nicht der Name eines Programms'],
+  ['POSTSTELLE_NOTIFY_COMMANDS does not name "*"', 'POSTSTELLE_NOTIFY_COMMANDS nennt „*“ nicht'],
   // requests
   [
     'the token is not known, was revoked, or has expired',

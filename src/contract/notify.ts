@@ -81,6 +81,11 @@ const https = z.url({ protocol: /^https$/, error: 'is not an https:// address' }
 
 export const newTarget = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('webhook'), address: https, ...about }),
+  z.strictObject({
+    kind: z.literal('command'),
+    address: z.string().regex(/^[\w-]{1,40}$/, 'is not the name of a command'),
+    ...about,
+  }),
   z.strictObject({ kind: z.literal('heartbeat'), address: https, label: about.label }),
   z.strictObject({
     kind: z.literal('mail'),

@@ -5,7 +5,7 @@ import type { ColumnType, Generated } from 'kysely'
 type MaybeDate = ColumnType<Date | null, Date | null | undefined, Date | null>
 type MaybeText = ColumnType<string | null, string | null | undefined, string | null>
 
-export const NOTIFY_KINDS = ['webhook', 'mail', 'heartbeat'] as const
+export const NOTIFY_KINDS = ['webhook', 'mail', 'command', 'heartbeat'] as const
 export type NotifyKind = (typeof NOTIFY_KINDS)[number]
 
 export interface NotifyTables {

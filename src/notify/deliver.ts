@@ -1,4 +1,4 @@
-// One notice to one target: a signed web hook, a mail over a relay of its own, or a heartbeat.
+// One notice to one target: a signed web hook, a mail over a relay of its own, a program, or a heartbeat.
 
 import { randomUUID } from 'node:crypto'
 import { later, type Clock, HOUR_MS } from '../base/clock.ts'
@@ -17,6 +17,7 @@ import { compose } from '../message/compose.ts'
 import type { Net, Security } from '../net/net.ts'
 import type { Vault } from '../secrets/vault.ts'
 import { Submission } from '../smtp/submission.ts'
+import { runCommand } from './command.ts'
 import { noticeText } from './texts.ts'
 import { nextWaitMs, signature } from './webhook.ts'
 
@@ -27,6 +28,8 @@ export interface NotifyContext {
   readonly clock: Clock
   /** As browsers reach us, for links. */
   readonly publicUrl: string
+  /** Programs that notices may go to, by name. */
+  readonly commands?: ReadonlyMap<string, string>
 }
 
 const TIMEOUT_MS = 20_000
@@ -43,7 +46,7 @@ export async function deliver(ctx: NotifyContext, target: NotifyTarget, delivery
 async function outcomeOf(ctx: NotifyContext, target: NotifyTarget, delivery: Delivery): Promise<DeliveryOutcome> {
   if (await isMoot(ctx, target, delivery)) return { state: 'dropped' }
   try {
-    const status = target.kind === 'mail' ? await byMail(ctx, target, delivery) : await byWebhook(ctx, target, delivery)
+    const status = await WAYS[target.kind](ctx, target, delivery)
     if (status >= 200 && status < 300) return { state: 'delivered', status }
     if (status === GONE) {
       await switchTarget(ctx.db, target.id, false, 'it answered 410 Gone')
@@ -54,6 +57,9 @@ async function outcomeOf(ctx: NotifyContext, target: NotifyTarget, delivery: Del
     return again(ctx, delivery, errorText(error).slice(0, 500))
   }
 }
+
+/** Each returns the status of HTTP that says the same. */
+const WAYS = { webhook: byWebhook, heartbeat: byWebhook, mail: byMail, command: byCommand } as const
 
 function again({ clock }: NotifyContext, { attempts }: Delivery, error: string, status?: number): DeliveryOutcome {
   const waitMs = nextWaitMs(attempts, Math.random())
@@ -75,11 +81,7 @@ async function byWebhook(ctx: NotifyContext, target: NotifyTarget, delivery: Del
   const now = ctx.clock.now()
   const id = `msg_${delivery.id}`
   const seconds = Math.floor(now.getTime() / 1000)
-  const body = JSON.stringify({
-    type: delivery.type,
-    timestamp: delivery.createdAt.toISOString(),
-    data: delivery.payload,
-  })
+  const body = JSON.stringify(bodyOf(delivery))
   const secrets = secretsOf(ctx, target, now)
   const { status } = await ctx.net.fetch(target.address, {
     method: 'POST',
@@ -106,15 +108,36 @@ export function secretsOf({ vault }: Pick<NotifyContext, 'vault'>, target: Notif
   ]
 }
 
+const bodyOf = ({ type, createdAt, payload }: Delivery) => ({
+  type,
+  timestamp: createdAt.toISOString(),
+  data: payload,
+})
+
+function wordsOf(
+  { publicUrl }: NotifyContext,
+  { language }: NotifyTarget,
+  { type, payload }: Delivery,
+): { subject: string; body: string } {
+  const ready = payload as { subject?: string; body?: string }
+  return type === 'digest' || type === 'test'
+    ? { subject: ready.subject ?? 'Poststelle', body: ready.body ?? '' }
+    : noticeText(type, payload, language, `${publicUrl}/`)
+}
+
+async function byCommand(ctx: NotifyContext, target: NotifyTarget, delivery: Delivery): Promise<number> {
+  const program = ctx.commands?.get(target.address)
+  if (program === undefined) throw new Error(`POSTSTELLE_NOTIFY_COMMANDS does not name "${target.address}" any more`)
+  const { subject, body } = wordsOf(ctx, target, delivery)
+  const notice = { id: `msg_${delivery.id}`, ...bodyOf(delivery), subject, text: body }
+  await runCommand(program, `${JSON.stringify(notice)}\n`, TIMEOUT_MS)
+  return 200
+}
+
 /** The relay is not one of the accounts: what is told of the mail does not travel with it. */
 async function byMail(ctx: NotifyContext, target: NotifyTarget, delivery: Delivery): Promise<number> {
-  const { settings, language, address } = target
-  const { payload } = delivery
-  const ready = payload as { subject?: string; body?: string }
-  const { subject, body } =
-    delivery.type === 'digest' || delivery.type === 'test'
-      ? { subject: ready.subject ?? 'Poststelle', body: ready.body ?? '' }
-      : noticeText(delivery.type, payload, language, `${ctx.publicUrl}/`)
+  const { settings, address } = target
+  const { subject, body } = wordsOf(ctx, target, delivery)
   const from = String(settings['from'])
   const recipients = (settings['to'] as string[] | undefined) ?? []
   const pieces: Buffer[] = []

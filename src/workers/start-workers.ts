@@ -31,6 +31,8 @@ export interface WorkerOptions {
   readonly dataFolder: string
   /** As browsers reach the pages, for links in notices. */
   readonly publicUrl: string
+  /** Programs that notices may go to, by name. */
+  readonly notifyCommands: ReadonlyMap<string, string>
   readonly queues: QueueFactory
   readonly vault: Vault
   readonly net: Net
@@ -89,7 +91,15 @@ export async function startWorkers(o: WorkerOptions): Promise<WorkerRole> {
     },
     onStuck: o.onStuck,
   })
-  const notifier = new Notifier({ db, vault: o.vault, net: o.net, clock: o.clock, log: o.log, publicUrl: o.publicUrl })
+  const notifier = new Notifier({
+    db,
+    vault: o.vault,
+    net: o.net,
+    clock: o.clock,
+    log: o.log,
+    publicUrl: o.publicUrl,
+    commands: o.notifyCommands,
+  })
   dispatcher.start()
   notifier.start()
   watchdog.start()

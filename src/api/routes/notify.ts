@@ -41,6 +41,23 @@ export function addNotifyRoutes(app: App, ctx: ApiContext): void {
       throw new Refused('invalid_request', '', { fields: [{ field: 'address', message: refused }] })
   }
 
+  // which programs may run says whoever runs the machine, and nobody over the network
+  const checkCommand = (name: string): void => {
+    if (!ctx.config.notifyCommands.has(name))
+      throw new Refused('invalid_request', '', {
+        fields: [{ field: 'address', message: `POSTSTELLE_NOTIFY_COMMANDS does not name "${name}"` }],
+      })
+  }
+
+  app.get(
+    `${API}/notify/commands`,
+    {
+      ...needs('admin'),
+      schema: { tags, summary: 'The commands that notices may be given to', response: { 200: z.array(z.string()) } },
+    },
+    async () => [...ctx.config.notifyCommands.keys()],
+  )
+
   app.get(
     `${API}/notify`,
     { ...needs('reader'), schema: { tags, summary: 'Who is told', response: { 200: z.array(target) } } },
@@ -60,11 +77,13 @@ export function addNotifyRoutes(app: App, ctx: ApiContext): void {
     },
     async (request, reply) => {
       const given = request.body
-      check(
-        given.kind === 'mail'
-          ? given.address.replace(/:\d+$/, '')
-          : new URL(given.address).hostname.replace(/^\[|\]$/g, ''),
-      )
+      if (given.kind === 'command') checkCommand(given.address)
+      else
+        check(
+          given.kind === 'mail'
+            ? given.address.replace(/:\d+$/, '')
+            : new URL(given.address).hostname.replace(/^\[|\]$/g, ''),
+        )
       const secret = given.kind === 'webhook' ? newWebhookSecret() : null
       const id = await db.transaction().execute(async (tx) => {
         const made = await createTarget(tx, {

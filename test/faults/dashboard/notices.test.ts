@@ -2,6 +2,8 @@
 
 import { createServer, type Server } from 'node:https'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createHmac } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { sql } from 'kysely'
@@ -14,6 +16,7 @@ import { Notifier } from '../../../src/notify/notifier.ts'
 import { newWebhookSecret, nextWaitMs, SCHEDULE_MS, signature } from '../../../src/notify/webhook.ts'
 import { setUp } from '../../support/api.ts'
 import { launch, logIn, openPage } from '../../support/browser.ts'
+import { removeFolder, tempFolder } from '../../support/child.ts'
 import { openDashboard } from '../../support/dashboard.ts'
 import { row } from '../../support/figures.ts'
 import { programOn } from '../../support/program.ts'
@@ -251,6 +254,55 @@ row('U6b', 'a notice by mail goes over the relay that it was given, with who mus
     )
     await relay.stop()
     return 'delivered 1'
+  }),
+)
+
+row('U6c', 'a notice goes to the program that the machine names, and again where it fails', { fast: true }, () =>
+  withSink(async (house) => {
+    const folder = tempFolder('command')
+    const program = join(folder, 'page-me')
+    writeFileSync(
+      program,
+      `#!/bin/sh\n[ -e ${folder}/ready ] || { echo "the pager is off" >&2; exit 3; }\nenv > ${folder}/env\ncat > ${folder}/notice\n`,
+      { mode: 0o755 },
+    )
+    await house.db.transaction().execute(async (tx) => {
+      await createTarget(tx, {
+        kind: 'command',
+        label: 'Piepser',
+        address: 'pager',
+        settings: {},
+        events: ['incident.opened'],
+        language: 'de',
+        patienceMinutes: 0,
+        digest: false,
+      })
+    })
+    const notifier = new Notifier({
+      ...house,
+      publicUrl: 'https://post.firma.example',
+      commands: new Map([['pager', program]]),
+    })
+    const ids = await seedAccounts(house.db, 3, { domain: 'firma.example' })
+    await flagLanes(house.db, ids, 'send', { flag: 'smtp_auth_disabled_tenant', scope: 'tenant' })
+    await reconcileIncidents(house.db)
+    await notifier.work()
+    expect(await deliveries(house)).toMatchObject([
+      { state: 'waiting', attempts: 1, last_error: 'exit code 3: the pager is off' },
+    ])
+    writeFileSync(join(folder, 'ready'), '')
+    await dueNow(house)
+    await notifier.work()
+    expect(await deliveries(house)).toMatchObject([{ state: 'delivered', attempts: 2 }])
+    expect(JSON.parse(readFileSync(join(folder, 'notice'), 'utf8'))).toMatchObject({
+      type: 'incident.opened',
+      subject: '[Poststelle] NEU: SMTP AUTH im Mandanten aus: firma.example',
+      data: { accounts: 3 },
+    })
+    // no key, no address of the database
+    expect(readFileSync(join(folder, 'env'), 'utf8')).not.toMatch(/POSTSTELLE|DATABASE|KEY/)
+    removeFolder(folder)
+    return 'failed 1, given again 1, environment without secrets'
   }),
 )
 

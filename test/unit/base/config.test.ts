@@ -43,6 +43,7 @@ describe('the configuration', () => {
       environment: '',
       extraCaPem: undefined,
       egressAllow: [],
+      notifyCommands: new Map(),
       logLevel: 'info',
     })
   })
@@ -57,6 +58,7 @@ describe('the configuration', () => {
       POSTSTELLE_HTTP: '0.0.0.0:80',
       POSTSTELLE_CA_FILE: file('ca.pem', pem),
       POSTSTELLE_EGRESS_ALLOW: '10.1.0.0/16, 192.168.5.7',
+      POSTSTELLE_NOTIFY_COMMANDS: 'pager=/usr/local/bin/page-me',
       POSTSTELLE_LOG: 'debug',
     })
     expect(config).toMatchObject({
@@ -66,6 +68,7 @@ describe('the configuration', () => {
       http: { host: '0.0.0.0', port: 80 },
       extraCaPem: pem,
       egressAllow: ['10.1.0.0/16', '192.168.5.7'],
+      notifyCommands: new Map([['pager', '/usr/local/bin/page-me']]),
       logLevel: 'debug',
     })
     expect(config.keys?.map(({ id }) => id)).toEqual(['new', 'old'])
@@ -205,6 +208,12 @@ describe('the private networks that may be dialled', () => {
     ['fd00::/8, ::1 ,', ['fd00::/8', '::1']],
   ])('may be %s', (text, networks) => {
     expect(readConfig({ POSTSTELLE_EGRESS_ALLOW: text }).egressAllow).toEqual(networks)
+  })
+
+  test.each(['page-me', 'pager=page-me', '=/bin/true', 'two words=/bin/true'])('names no command by %s', (text) => {
+    expect(() => readConfig({ POSTSTELLE_NOTIFY_COMMANDS: text })).toThrow(
+      /POSTSTELLE_NOTIFY_COMMANDS: ".*" is not a name and a program/,
+    )
   })
 
   test.each([

@@ -680,12 +680,16 @@ export const de = {
     none: 'Noch niemand. Richten Sie mindestens einen Weg ein.',
     add: 'Weg hinzufügen',
     kind: 'Art',
-    kinds: { webhook: 'Webhook', mail: 'Mail über ein eigenes Relay', heartbeat: 'Lebenszeichen' } as Record<
-      string,
-      string
-    >,
+    kinds: {
+      webhook: 'Webhook',
+      mail: 'Mail über ein eigenes Relay',
+      command: 'Programm',
+      heartbeat: 'Lebenszeichen',
+    } as Record<string, string>,
     address: 'Adresse',
     relay: 'Relay (Server:Port)',
+    command: 'Programm',
+    commandHint: 'Welche Programme laufen dürfen, sagt POSTSTELLE_NOTIFY_COMMANDS.',
     to: 'Empfänger',
     events: 'Ereignisse',
     mailToo: 'Auch jede gesendete und empfangene Nachricht',

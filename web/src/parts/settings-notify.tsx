@@ -229,7 +229,7 @@ function NewTarget() {
             label={t.notify.kind}
             value={kind}
             allowDeselect={false}
-            data={(['webhook', 'mail', 'heartbeat'] as const).map((value) => ({
+            data={(['webhook', 'mail', 'command', 'heartbeat'] as const).map((value) => ({
               value,
               label: t.notify.kinds[value] ?? value,
             }))}
@@ -237,7 +237,9 @@ function NewTarget() {
           />
           <TextInput label={t.account.label} value={label} onChange={(e) => setLabel(e.currentTarget.value)} required />
         </Group>
+        {kind === 'command' && <Commands address={address} onChange={setAddress} />}
         <TextInput
+          display={kind === 'command' ? 'none' : undefined}
           label={kind === 'mail' ? t.notify.relay : t.notify.address}
           placeholder={kind === 'mail' ? 'relay.example.com:587' : 'https://'}
           value={address}
@@ -306,5 +308,20 @@ function NewTarget() {
         </Button>
       </Stack>
     </form>
+  )
+}
+
+function Commands({ address, onChange }: { address: string; onChange: (name: string) => void }) {
+  const t = useT()
+  const commands = useGet<string[]>('still', 'notify/commands')
+  return (
+    <Select
+      label={t.notify.command}
+      description={t.notify.commandHint}
+      data={commands.data ?? []}
+      value={address}
+      onChange={(name) => onChange(name ?? '')}
+      required
+    />
   )
 }
