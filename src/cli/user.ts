@@ -36,7 +36,9 @@ export function addUserCommands(program: Command, ctx: CommandContext): void {
   add(user.command('list').description('everybody with role and last login')).action((options: Options) =>
     withInstallation(ctx, async ({ db, clock }) => {
       const all = await listOperators(db)
-      answer(ctx, options, all.map(operatorJson), () => listText(all, chosenLanguage(options), clock.now()))
+      answer(ctx, options, all.map(operatorJson), () =>
+        listText(all, chosenLanguage(options), clock.now(), ctx.terminal.columns),
+      )
     }),
   )
   add(
@@ -113,7 +115,7 @@ async function changeUser(
   await endSessions(db, { operatorId: id })
   const changed = await found(installation, name)
   answer(ctx, options, operatorJson(changed), () =>
-    listText([changed], chosenLanguage(options), installation.clock.now()),
+    listText([changed], chosenLanguage(options), installation.clock.now(), ctx.terminal.columns),
   )
 }
 
@@ -125,7 +127,12 @@ const inviteText = (
     ? `Einmal gültig, bis ${until}, für ${operator}:\n${url}\n`
     : `Good once, until ${until}, for ${operator}:\n${url}\n`
 
-function listText(all: readonly Operator[], language: Language, now: Date): string {
+function stateOf({ disabledAt, passwordHash }: Operator): readonly [german: string, english: string] {
+  if (disabledAt) return ['gesperrt', 'locked']
+  return passwordHash === null ? ['eingeladen', 'invited'] : ['', '']
+}
+
+function listText(all: readonly Operator[], language: Language, now: Date, columns: number): string {
   const german = language === 'de'
   if (all.length === 0)
     return german
@@ -134,7 +141,7 @@ function listText(all: readonly Operator[], language: Language, now: Date): stri
   const head = german
     ? ['ID', 'BENUTZER', 'ROLLE', 'INHALTE', 'ZWEITER FAKTOR', 'LETZTE ANMELDUNG', '']
     : ['ID', 'USER', 'ROLE', 'CONTENTS', 'SECOND FACTOR', 'LAST LOGIN', '']
-  const [yes, no] = german ? ['ja', 'nein'] : ['yes', 'no']
+  const [yes, no] = german ? (['ja', 'nein'] as const) : (['yes', 'no'] as const)
   const rows = all.map((one) => [
     String(one.id),
     printableLine(one.name, 40),
@@ -142,18 +149,7 @@ function listText(all: readonly Operator[], language: Language, now: Date): stri
     one.mayReadMail ? yes : no,
     one.totpConfirmedAt ? yes : no,
     one.lastLoginAt ? age(one.lastLoginAt, now) : '-',
-    one.disabledAt
-      ? german
-        ? 'gesperrt'
-        : 'locked'
-      : one.passwordHash === null
-        ? german
-          ? 'eingeladen'
-          : 'invited'
-        : '',
+    stateOf(one)[german ? 0 : 1],
   ])
-  return table(
-    [head, ...rows].map((row) => row.map((cell) => cell ?? '')),
-    200,
-  )
+  return table([head, ...rows], columns)
 }

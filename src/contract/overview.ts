@@ -13,6 +13,8 @@ export const overview = z.object({
   facts: z.array(z.string()),
   /** Nobody hears of what happens; '' where somebody does, or nobody is to. */
   alarm: z.string(),
+  /** Queues that an admin has paused: nothing of their kind is worked on. */
+  paused_queues: z.array(z.string()),
   /** By state: as many accounts as the list with this state has. */
   lamps: z.record(z.string(), z.int()),
   accounts: z.int(),

@@ -195,6 +195,18 @@ test.each(ACTIONS)('$button ($audited), level $level', async (action) => {
   await expect.poll(since, { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
 })
 
+test('a queue that is paused is named on every page', async () => {
+  await ask('POST', '/api/v1/queues/outbox-drain/pause', { reason: 'Umzug' })
+  for (const path of ['/', '/inbox', '/settings']) {
+    await page.goto(path)
+    await page.getByRole('alert').getByText('Angehalten: Versand.').waitFor()
+  }
+  await ask('POST', '/api/v1/queues/outbox-drain/resume', {})
+  await page.goto('/')
+  await page.locator('#verdict').waitFor()
+  await expect.poll(() => page.getByText('Angehalten: Versand.').count(), { timeout: 10_000 }).toBe(0)
+})
+
 test('the chain of the audit log holds', async () => {
   expect((await ask('POST', '/api/v1/audit/check')).json).toMatchObject({ broken: [] })
 })

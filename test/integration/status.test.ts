@@ -311,7 +311,7 @@ describe('the status', () => {
     expect(json.attention).toMatchObject([
       { subject: 'a1@firma.example, a2@firma.example, a3@firma.example, 27 weitere' },
     ])
-    expect(json.lamps).toMatchObject({ receive_blocked: 30, receive_ok: 370 })
+    expect(json.lamps).toMatchObject({ blocked: 30, ok: 370 })
   })
 
   test('a host that is out of reach leaves its accounts out of the list, on the page too', async () => {
@@ -332,7 +332,7 @@ describe('the status', () => {
     await flagLanes(database.db, ids, 'send', app)
     await reconcileIncidents(database.db)
     const json = JSON.parse(await command('status', '--json', '--lang', 'en')) as object
-    expect(Object.keys(json)).toEqual(['verdict', 'accounts', 'hosts', 'restored', 'facts', 'incidents'])
+    expect(Object.keys(json)).toEqual(['verdict', 'accounts', 'hosts', 'restored', 'facts', 'alarm', 'incidents'])
     expect(json).toMatchObject({
       facts: { accounts: 3, accounts_current: 0, stuck: 6, received: 0, outbox: { queued: 6 } },
       incidents: [

@@ -186,17 +186,28 @@ export function Shell({ children }: { children: ReactNode }) {
   )
 }
 
-/** The verdict, where only the tab is seen; and that nobody is told of it, on every page. */
+/** The verdict, where only the tab is seen; and on every page what must not be forgotten. */
 function Verdict() {
+  const t = useT()
   const { data } = useGet<OverviewJson>('overview', 'overview')
   useEffect(() => {
     if (data) document.title = data.title
   }, [data])
-  if (!data || data.alarm === '') return null
+  if (!data) return null
   return (
-    <Alert color="red" variant="light" mb="md" role="alert">
-      {data.alarm}
-    </Alert>
+    <>
+      {data.alarm !== '' && (
+        <Alert color="red" variant="light" mb="md" role="alert">
+          {data.alarm}
+        </Alert>
+      )}
+      {data.paused_queues.length > 0 && (
+        <Alert color="orange" variant="light" mb="md" role="alert">
+          {t.queues.pausedNow(data.paused_queues.map((name) => t.queues.names[name] ?? name).join(', '))}{' '}
+          <Link href="/queues-overview">{t.common.open}</Link>
+        </Alert>
+      )}
+    </>
   )
 }
 

@@ -1,6 +1,7 @@
 // The ten-second page and what stands behind it: verdict, incidents, runway; and the stream that says what has changed.
 
 import { z } from 'zod'
+import { atMost } from '../../base/clock.ts'
 import { idParams, iso, isoOrNull, language as lang, problem } from '../../contract/basics.ts'
 import { incident, incidentDetails, incidentDetailsJson, incidentJson } from '../../contract/incidents.ts'
 import { overview, type OverviewJson } from '../../contract/overview.ts'
@@ -20,6 +21,7 @@ import { Refused } from '../problems.ts'
 /** All tabs that ask within it share one reading. */
 const SHARED_MS = 1_000
 const RUNWAY_SHOWN = 5
+const QUEUES_MS = 500
 
 export function addOverviewRoutes(app: App, ctx: ApiContext): void {
   const { db, clock } = ctx
@@ -28,18 +30,19 @@ export function addOverviewRoutes(app: App, ctx: ApiContext): void {
   const read = shared(
     async () => {
       const now = clock.now()
-      const [status, hours, runway] = await Promise.all([
+      const [status, hours, runway, paused] = await Promise.all([
         readStatus(db, yesterdayEvening(now)),
         hourlyMail(db, 24),
         readRunway(db),
+        pausedQueues(ctx),
       ])
-      return { now, status, hours, runway }
+      return { now, status, hours, runway, paused }
     },
     () => ctx.live.changes,
   )
 
   const overviewJson = async (language: Language): Promise<OverviewJson> => {
-    const { now, status, hours, runway } = await read()
+    const { now, status, hours, runway, paused } = await read()
     const of = overviewOf(status, language, now)
     const lamps = lampsOf(status.accounts)
     return {
@@ -49,6 +52,7 @@ export function addOverviewRoutes(app: App, ctx: ApiContext): void {
       title: of.title,
       facts: [...of.facts],
       alarm: of.alarm,
+      paused_queues: [...paused],
       lamps,
       accounts: of.figures.accounts,
       accounts_current: of.figures.current,
@@ -188,4 +192,14 @@ function lampsOf(accounts: readonly AccountStatus[]): Record<string, number> {
     for (const state of states) if (state !== 'ok' || isOk) lamps[state] = (lamps[state] ?? 0) + 1
   }
   return lamps
+}
+
+/** Where the queues do not answer, none: that is said by what they do not do. */
+async function pausedQueues({ laneQueues }: ApiContext): Promise<readonly string[]> {
+  const paused: string[] = []
+  await atMost(
+    QUEUES_MS,
+    Promise.all(laneQueues.map(async (queue) => void ((await queue.isPaused()) && paused.push(queue.name)))),
+  )
+  return paused.toSorted()
 }

@@ -494,6 +494,7 @@ export const de = {
   queues: {
     title: 'Warteschlangen',
     note: 'Diese Seite brauchen Sie fast nie; maßgeblich sind Konten und Nachrichten.',
+    pausedNow: (names: string) => `Angehalten: ${names}. Solange geschieht davon nichts.`,
     names: {
       'token-refresh': 'Token',
       'maildrop-poll': 'Abruf',

@@ -492,6 +492,7 @@ export const en: Messages = {
   queues: {
     title: 'Queues',
     note: 'You hardly ever need this page; what counts are accounts and messages.',
+    pausedNow: (names: string) => `Paused: ${names}. Nothing of it happens meanwhile.`,
     names: {
       'token-refresh': 'Tokens',
       'maildrop-poll': 'Polls',
