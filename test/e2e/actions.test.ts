@@ -156,16 +156,18 @@ const lastAudited = async (): Promise<Audited> => (await ask('GET', '/api/v1/aud
 /** Nothing is done before the dialog says what follows, has what its level asks for, and is agreed to. */
 async function confirmIt({ button, level, typed, confirm }: Action, before: number): Promise<void> {
   const dialog = page.getByRole('dialog')
+  // in the dialog, whose title says to what it is done
+  const agreed = confirm ?? button.split(':')[0] ?? ''
   await dialog.waitFor()
   expect((await dialog.textContent())?.length).toBeGreaterThan(40)
   expect(await auditedSince(before)).toEqual([])
   expect(level !== 2 || (await dialog.getByLabel(/^Begründung/).count()) === 1).toBe(true)
-  expect(await dialog.getByRole('button', { name: confirm ?? button }).isDisabled()).toBe(typed !== undefined)
+  expect(await dialog.getByRole('button', { name: agreed }).isDisabled()).toBe(typed !== undefined)
   if (typed !== undefined) {
     await dialog.getByRole('textbox').last().focus()
     await page.keyboard.type(typed)
   }
-  await tabTo(confirm ?? button.split(':')[0] ?? '')
+  await tabTo(agreed)
   await page.keyboard.press('Enter')
   await dialog.waitFor({ state: 'detached' })
 }
