@@ -80,6 +80,11 @@ export class Live {
     else this.#timer = undefined
   }
 
+  /** Of what no table shows. */
+  tell(topic: string): void {
+    this.#say([topic])
+  }
+
   #say(topics: readonly string[]): void {
     if (topics.length > 0) this.#number += 1
     this.#saidAt = performance.now()

@@ -84,6 +84,7 @@ export function addSystemRoutes(app: App, ctx: ApiContext): void {
       async (request) => {
         const { name } = request.params
         await ctx.laneQueues[QUEUE_NAMES.indexOf(name)]?.[action]()
+        ctx.live.tell('workers')
         await audit(db, whoOf(request).actor, {
           action: `queue ${action}d`,
           object: `queue ${name}`,
