@@ -2,15 +2,14 @@
 // part of the repository. Needs Chromium.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
+import { launch } from '../test/support/browser.ts'
 
 const repo = dirname(dirname(fileURLToPath(import.meta.url)))
 const folder = join(repo, 'docs', 'screenshots')
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 const PASSWORD = 'nur fuer die Bilder der Demo'
 /** Until then the simulated accounts have met all their troubles. */
 const SETTLE_MS = 60_000
@@ -42,18 +41,13 @@ const SCREENS = [
   ['reference', '/reference'],
 ]
 
-const executablePath = PLACES.find((place) => existsSync(place))
-if (executablePath === undefined) {
-  console.error(`There is no Chromium on this machine; looked at ${PLACES.join(', ')}.`)
-  process.exit(1)
-}
-
+// before the demo: without a browser nothing is started that would have to be ended
+const browser = await launch()
 const data = mkdtempSync(join(tmpdir(), 'poststelle-screenshots-'))
 const demo = spawn(join(repo, 'bin/poststelle'), ['demo', '--json'], {
   env: { ...process.env, POSTSTELLE_DATA: data, POSTSTELLE_HTTP: '127.0.0.1:0' },
   stdio: ['ignore', 'pipe', 'inherit'],
 })
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
 try {
   const setUp = await linkOf(demo)
   const base = new URL('/', setUp).href

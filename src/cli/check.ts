@@ -5,6 +5,7 @@ import { errorText } from '../base/failure.ts'
 import { readStatus } from '../db/status.ts'
 import { overviewOf } from '../health/overview.ts'
 import { yesterdayEvening } from '../health/phrases.ts'
+import { isBlocked } from '../health/verdict.ts'
 import type { CommandContext } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { printableText } from './printable.ts'
@@ -43,7 +44,7 @@ const look = async (ctx: CommandContext, options: LanguageOption): Promise<{ lev
     const { mail, hearing, accounts } = reading
     const due = mail.oldestDueAt ? Math.max(0, Math.round((now.getTime() - mail.oldestDueAt.getTime()) / 1000)) : 0
     const late = due > DUE_CRITICAL ? 2 : due > DUE_WARNING ? 1 : 0
-    const blocked = accounts.filter(({ receive, send }) => [receive, send].some((lamp) => lamp?.state === 'blocked'))
+    const blocked = accounts.filter(isBlocked)
     const waiting = Object.values(mail.open).reduce((sum, n) => sum + n, 0)
     const measured = [
       `accounts=${figures.accounts};;;0`,

@@ -37,14 +37,15 @@ export function when(text: string): When {
 /** A query of many thousand words is too much for the database, which says so in words of its own. */
 const SEARCH_CHARS = 2_000
 
-export const FILTER_OPTION = [
+/** `example`: one that the list takes. */
+export const filterOption = (example: string): [flags: string, description: string] => [
   '--filter <text>',
-  'as on the pages: "status:deferred to:@kunde.example", words with and without a field',
-] as const
+  `as on the pages: "${example}", words with and without a field`,
+]
 
 export const addFilterOptions = (command: Command): Command =>
   command
-    .option(...FILTER_OPTION)
+    .option(...filterOption('from:@kunde.example rechnung'))
     .option('--account <id or e-mail>', 'only mail of this account')
     .option('--since <date or 7d>', 'only mail stored since then: a date, an instant, or so many h, d or w back', when)
     .option('--search <words>', 'only mail with these words; "a phrase", or, -without')

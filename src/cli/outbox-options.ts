@@ -8,7 +8,7 @@ import { findAccount } from '../db/accounts.ts'
 import type { Db } from '../db/database.ts'
 import { HOLD_REASONS, OUTBOUND_STATES, type HoldReason, type OutboxFilter } from '../db/outbox.ts'
 import type { OutboundState } from '../db/schema-outbound.ts'
-import { FILTER_OPTION, when, type When } from './inbox-options.ts'
+import { filterOption, when, type When } from './inbox-options.ts'
 import { printableLine } from './printable.ts'
 
 export interface OutboxFilterOptions {
@@ -39,7 +39,7 @@ const domain = (text: string): string => text.trim().replace(/^@/, '')
 
 export const addOutboxFilterOptions = (command: Command): Command =>
   command
-    .option(...FILTER_OPTION)
+    .option(...filterOption('status:deferred to:@kunde.example'))
     .option('--account <id or e-mail>', 'only mail of this account')
     .option('--state <state,...>', `only in these states: ${OUTBOUND_STATES.join(', ')}`, listOf(OUTBOUND_STATES))
     .option('--reason <reason,...>', `only held for these reasons: ${HOLD_REASONS.join(', ')}`, listOf(HOLD_REASONS))

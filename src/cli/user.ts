@@ -68,7 +68,16 @@ export function addUserCommands(program: Command, ctx: CommandContext): void {
 }
 
 /** Whoever runs the command may read the database anyway. */
-const actor = (): Actor => ({ kind: 'command', name: userInfo().username, ip: null })
+const actor = (): Actor => ({ kind: 'command', name: systemUser(), ip: null })
+
+/** A container may run us under an id that has no name. */
+function systemUser(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}`
+  }
+}
 
 async function found({ db }: Installation, name: string): Promise<Operator> {
   const one = await findOperator(db, { name })

@@ -164,13 +164,7 @@ function addSettingsRoutes(app: App, ctx: ApiContext): void {
     async (request) => {
       const { accounts, dry_run: dryRun } = request.body
       const imported = await save(request, await withApps(ctx, accounts), dryRun)
-      return {
-        dry_run: dryRun,
-        accounts: imported.map((one) => ({
-          ...one,
-          notes: one.notes.map((note) => inLanguage(note, languageOf(request))),
-        })),
-      }
+      return importedJson(request, imported, dryRun)
     },
   )
 
@@ -198,13 +192,7 @@ function addSettingsRoutes(app: App, ctx: ApiContext): void {
       })
       const [changed = request.body] = await withApps(ctx, [laidOver(file, request.body)])
       const imported = await save(request, [{ ...changed, email: account.email }], false)
-      return {
-        dry_run: false,
-        accounts: imported.map((one) => ({
-          ...one,
-          notes: one.notes.map((note) => inLanguage(note, languageOf(request))),
-        })),
-      }
+      return importedJson(request, imported, false)
     },
   )
 
@@ -349,6 +337,11 @@ function addActions(app: App, ctx: ApiContext): void {
     },
   )
 }
+
+const importedJson = (request: FastifyRequest, imported: readonly ImportedAccount[], dryRun: boolean) => ({
+  dry_run: dryRun,
+  accounts: imported.map((one) => ({ ...one, notes: one.notes.map((note) => inLanguage(note, languageOf(request))) })),
+})
 
 /** `auth.app`: the app registration of that id, in place of its fields. */
 async function withApps(ctx: ApiContext, accounts: readonly AccountFile[]): Promise<AccountFile[]> {

@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import type { OverviewJson } from '../../../src/contract/overview.ts'
 import type { AttentionGroupJson } from '../../../src/contract/system.ts'
+import { OUTBOUND_STATES } from '../../../src/db/outbox.ts'
 import { explain, flags } from '../../../src/failures/catalogue.ts'
 import { WorkerSession } from '../../../src/db/worker-session.ts'
 import { reconcileIncidents } from '../../../src/health/reconcile-incidents.ts'
@@ -193,20 +194,7 @@ row('A1', 'verdict and facts of the page are those of the command, in both langu
   return `${SITUATIONS.length} situations x 2 languages, different 0`
 })
 
-const STATES = [
-  'queued',
-  'scheduled',
-  'deferred',
-  'sending',
-  'held',
-  'uncertain',
-  'sent',
-  'partial',
-  'failed',
-  'expired',
-  'bounced',
-  'cancelled',
-]
+const [OPEN, FINAL] = [OUTBOUND_STATES.slice(0, 6), OUTBOUND_STATES.slice(6)]
 const LAMPS = ['ok', 'new', 'failing', 'blocked']
 
 /** Accounts, mail and causes as chance has it. */
@@ -231,8 +219,8 @@ async function anything(seed: number): Promise<void> {
       )
   }
   for (let n = 0; n < 150; n += 1) {
-    const state = one(STATES)
-    const final = ['sent', 'partial', 'failed', 'expired', 'bounced', 'cancelled'].includes(state)
+    const state = one(OUTBOUND_STATES)
+    const final = FINAL.includes(state)
     const hours = Math.floor(next() * 24 * (next() < 0.8 ? 2 : 40))
     const flag = final && next() < 0.7 ? one(['recipient_unknown', 'message_too_large']) : null
     const { rows } = await sql<{ id: number }>`
@@ -308,7 +296,7 @@ row(
           state,
           await lengthOf('accounts', `status:${state}`),
         ])
-      for (const state of STATES.slice(0, 6))
+      for (const state of OPEN)
         expect([seed, state, overview.outbox[state] ?? 0]).toEqual([
           seed,
           state,
