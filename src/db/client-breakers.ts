@@ -82,6 +82,26 @@ export async function clientAnswered(tx: DbOrTx, clientId: number, now: Date): P
   return rows[0]?.was_open ?? false
 }
 
+/**
+ * Whoever asked for one of these accounts is dead, and no answer will come: others need not wait for it. Where one of them had the
+ * probe of an open breaker, the next account may have it.
+ */
+export async function forgetAskers(tx: Tx, accountIds: readonly number[]): Promise<void> {
+  if (accountIds.length === 0) return
+  await sql`
+    with lost as (
+      select b.oauth_client_id, count(*) as askers, bool_or(b.probe_account_id = a.id) as probe
+      from poststelle.accounts a join poststelle.client_breakers b using (oauth_client_id)
+      where a.id = any(${[...accountIds]}) group by b.oauth_client_id
+    ), locked as (
+      select oauth_client_id from poststelle.client_breakers where oauth_client_id in (select oauth_client_id from lost)
+      order by oauth_client_id for update
+    )
+    update poststelle.client_breakers b set asked = greatest(0, b.asked - lost.askers),
+      open_until = case when lost.probe and b.opened_at is not null then least(b.open_until, now()) else b.open_until end
+    from locked join lost using (oauth_client_id) where b.oauth_client_id = locked.oauth_client_id`.execute(tx)
+}
+
 /** How many requests went out since the last good answer; 0 where there is no row. */
 export async function unanswered(db: DbOrTx, clientId: number): Promise<number> {
   const row = await db

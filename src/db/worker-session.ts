@@ -4,8 +4,10 @@
 import { hostname } from 'node:os'
 import { sql } from 'kysely'
 import pg from 'pg'
+import { forgetAskers } from './client-breakers.ts'
 import type { Db } from './database.ts'
 import { LEASE_SECONDS } from './lanes.ts'
+import type { LaneKind } from './schema.ts'
 
 /** First half of every worker's advisory lock: 'POST' in ASCII. */
 const LOCK_CLASS = 0x504f5354
@@ -140,7 +142,8 @@ async function connect(url: string): Promise<pg.Client> {
 
 /**
  * Frees the leases of workers whose connection is gone and that have been silent for a while: one whose connection was only
- * interrupted is not dead, and never the caller itself. Returns how many workers were found dead.
+ * interrupted is not dead, and never the caller itself. Nobody waits any longer for what they asked of token
+ * endpoints. Returns how many workers were found dead.
  */
 export async function buryDeadWorkers(db: Db, ownId: number): Promise<number> {
   return await db.transaction().execute(async (tx) => {
@@ -150,13 +153,17 @@ export async function buryDeadWorkers(db: Db, ownId: number): Promise<number> {
         and pg_try_advisory_xact_lock(${LOCK_CLASS}, id)`.execute(tx)
     const ids = dead.rows.map((row) => row.id)
     if (ids.length > 0) await sql`delete from poststelle.workers where id = any(${ids})`.execute(tx)
-    await sql`
+    const lost = await sql<{ account_id: number; lane: LaneKind }>`
       with lost as (
         select account_id, lane from poststelle.lanes l where lease_token is not null and lease_worker <> ${ownId}
           and not exists (select from poststelle.workers w where w.id = l.lease_worker) for update skip locked
       )
       update poststelle.lanes l set lease_token = null, lease_until = null, lease_worker = null, dispatched_until = null
-      from lost where l.account_id = lost.account_id and l.lane = lost.lane`.execute(tx)
+      from lost where l.account_id = lost.account_id and l.lane = lost.lane returning l.account_id, l.lane`.execute(tx)
+    await forgetAskers(
+      tx,
+      lost.rows.filter((row) => row.lane === 'token').map((row) => row.account_id),
+    )
     return ids.length
   })
 }
