@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { setUp } from '../support/api.ts'
 import { launch, logIn, openPage } from '../support/browser.ts'
 import { openDashboard, type Dashboard } from '../support/dashboard.ts'
+import { removeAccounts } from '../support/health-rows.ts'
 import { openHouse, type TestHouse } from '../support/house.ts'
 
 const GUID = '6b29fc40-ca47-1067-b31d-00dd010662da'
@@ -50,7 +51,7 @@ afterAll(async () => {
   await house.close()
 })
 beforeEach(async () => {
-  await sql`truncate poststelle.accounts, poststelle.oauth_clients cascade`.execute(house.db)
+  await removeAccounts(house.db)
   await page.goto('/accounts/new')
 })
 

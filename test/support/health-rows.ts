@@ -101,3 +101,9 @@ export async function ageIncidents(db: Db, minutes: number): Promise<void> {
   await sql`
     update poststelle.incident_events set at = at - ${minutes} * interval '1 minute'`.execute(db)
 }
+
+/** No accounts, mail and incidents any more. Row by row: the pages of an open browser read meanwhile, and a TRUNCATE would lock them out. */
+export async function removeAccounts(db: Db): Promise<void> {
+  for (const table of ['outbound_events', 'outbound_messages', 'accounts', 'oauth_clients', 'incidents'])
+    await sql`delete from ${sql.table(`poststelle.${table}`)}`.execute(db)
+}

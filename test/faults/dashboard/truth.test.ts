@@ -15,7 +15,15 @@ import { askWith, setUp, type Ask } from '../../support/api.ts'
 import { launch, logIn, openPage, type Watched } from '../../support/browser.ts'
 import { openDashboard, type Dashboard } from '../../support/dashboard.ts'
 import { row, sized } from '../../support/figures.ts'
-import { ageIncidents, flagLanes, recover, seedAccounts, seedClient, seedWaiting } from '../../support/health-rows.ts'
+import {
+  ageIncidents,
+  flagLanes,
+  recover,
+  removeAccounts,
+  seedAccounts,
+  seedClient,
+  seedWaiting,
+} from '../../support/health-rows.ts'
 import { openHouse, type TestHouse } from '../../support/house.ts'
 import { programOn, type RunProgram } from '../../support/program.ts'
 import { mulberry32 } from '../../support/random.ts'
@@ -46,7 +54,7 @@ afterAll(async () => {
   await house.close()
 })
 beforeEach(async () => {
-  await sql`truncate poststelle.accounts, poststelle.oauth_clients, poststelle.incidents cascade`.execute(house.db)
+  await removeAccounts(house.db)
 })
 
 const startWorking = async (): Promise<WorkerSession> =>
@@ -175,7 +183,7 @@ const SITUATIONS: readonly (readonly [name: string, arrange: () => Promise<unkno
 row('A1', 'verdict and facts of the page are those of the command, in both languages', { fast: true }, async () => {
   for (const [name, arrange, kind] of SITUATIONS) {
     if (name === 'somebody works again') worker = await startWorking()
-    await sql`truncate poststelle.accounts, poststelle.oauth_clients, poststelle.incidents cascade`.execute(house.db)
+    await removeAccounts(house.db)
     await arrange()
     await reconcileIncidents(house.db)
     for (const language of ['de', 'en']) {
@@ -271,7 +279,7 @@ row(
     const rounds = sized(3, 40)
     let compared = 0
     for (let seed = 1; seed <= rounds; seed += 1) {
-      await sql`truncate poststelle.accounts, poststelle.incidents cascade`.execute(house.db)
+      await removeAccounts(house.db)
       await anything(seed)
       const overview = await freshOverview()
       const since = yesterdayEvening(new Date(overview.at))
