@@ -979,6 +979,9 @@ CREATE FUNCTION poststelle.refuse_audit_change() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  if tg_op = 'DELETE' and current_setting('poststelle.shortening_audit', true) = 'yes' then
+    return old;
+  end if;
   raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only';
 end $$;
 CREATE FUNCTION poststelle.search_fields(from_name text, from_address text, to_addresses text, subject text) RETURNS tsvector
@@ -1010,6 +1013,30 @@ CREATE FUNCTION poststelle.send_rate(account_id bigint) RETURNS double precision
     left join poststelle.send_budgets cb on cb.oauth_client_id = a.oauth_client_id
   where a.id = send_rate.account_id
 $$;
+CREATE FUNCTION poststelle.shorten_audit(before timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  last_id bigint;
+  last_hash bytea;
+  removed bigint;
+begin
+  perform pg_advisory_xact_lock(1096107081, 1414287175); -- nothing is appended meanwhile; see chain_audit
+  select a.id, a.hash into last_id, last_hash from poststelle.audit_log a
+    where a.id < coalesce((select min(b.id) from poststelle.audit_log b where b.at >= shorten_audit.before), 9223372036854775807)
+    order by a.id desc limit 1;
+  if last_id is null or (select min(a.at) from poststelle.audit_log a) > shorten_audit.before - interval '1 day' then
+    return 0;
+  end if;
+  insert into poststelle.audit_log (actor_kind, actor, action, details) values ('system', 'retention', 'audit log shortened',
+    jsonb_build_object('before', shorten_audit.before, 'last_id', last_id, 'last_hash', encode(last_hash, 'hex')));
+  perform set_config('poststelle.shortening_audit', 'yes', true);
+  delete from poststelle.audit_log a where a.id <= last_id;
+  get diagnostics removed = row_count;
+  perform set_config('poststelle.shortening_audit', '', true);
+  return removed;
+end $$;
 CREATE FUNCTION poststelle.shown(given text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2149,6 +2176,29 @@ CREATE TABLE poststelle.parse_queue (
     attempts integer DEFAULT 0 NOT NULL,
     raised_limits boolean DEFAULT false NOT NULL
 );
+CREATE TABLE poststelle.retention (
+    one boolean DEFAULT true NOT NULL,
+    received_days integer,
+    sent_days integer,
+    transcript_days integer,
+    audit_days integer,
+    hold_reason text,
+    hold_since timestamp with time zone,
+    hold_by text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_received bigint DEFAULT 0 NOT NULL,
+    removed_sent bigint DEFAULT 0 NOT NULL,
+    removed_transcripts bigint DEFAULT 0 NOT NULL,
+    removed_audit bigint DEFAULT 0 NOT NULL,
+    swept_at timestamp with time zone,
+    CONSTRAINT retention_audit_days_check CHECK (((audit_days >= 90) AND (audit_days <= 36500))),
+    CONSTRAINT retention_check CHECK ((num_nonnulls(hold_reason, hold_since, hold_by) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT retention_hold_reason_check CHECK ((hold_reason <> ''::text)),
+    CONSTRAINT retention_one_check CHECK (one),
+    CONSTRAINT retention_received_days_check CHECK (((received_days >= 30) AND (received_days <= 36500))),
+    CONSTRAINT retention_sent_days_check CHECK (((sent_days >= 30) AND (sent_days <= 36500))),
+    CONSTRAINT retention_transcript_days_check CHECK (((transcript_days >= 1) AND (transcript_days <= 36500)))
+);
 CREATE TABLE poststelle.round_trips (
     id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -2356,6 +2406,8 @@ ALTER TABLE ONLY poststelle.outbound_recipients
     ADD CONSTRAINT outbound_recipients_pkey PRIMARY KEY (message_id, ordinal);
 ALTER TABLE ONLY poststelle.parse_queue
     ADD CONSTRAINT parse_queue_pkey PRIMARY KEY (message_id);
+ALTER TABLE ONLY poststelle.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY poststelle.round_trips
     ADD CONSTRAINT round_trips_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY poststelle.round_trips
@@ -2392,6 +2444,7 @@ CREATE INDEX attachments_blob ON poststelle.attachments USING btree (blob_id);
 CREATE INDEX audit_log_at ON poststelle.audit_log USING btree (at);
 CREATE INDEX audit_log_object ON poststelle.audit_log USING btree (object, id);
 CREATE INDEX bulk_runs_open ON poststelle.bulk_runs USING btree (id) WHERE (finished_at IS NULL);
+CREATE INDEX delivery_attempts_started ON poststelle.delivery_attempts USING brin (started_at) WITH (autosummarize='on');
 CREATE INDEX delivery_reports_outbound ON poststelle.delivery_reports USING btree (outbound_message_id) WHERE (outbound_message_id IS NOT NULL);
 CREATE INDEX health_events_by_account ON poststelle.health_events USING btree (account_id, at);
 CREATE UNIQUE INDEX health_flags_open ON poststelle.health_flags USING btree (account_id, direction, flag) WHERE (cleared_at IS NULL);
@@ -2412,6 +2465,7 @@ CREATE INDEX maildrop_uidls_retry ON poststelle.maildrop_uidls USING btree (acco
 CREATE INDEX message_contents_quarantined ON poststelle.message_contents USING btree (account_id) WHERE (state = 'quarantined'::text);
 CREATE INDEX message_contents_search ON poststelle.message_contents USING gin (search);
 CREATE INDEX message_contents_thread ON poststelle.message_contents USING btree (account_id, thread_id);
+CREATE INDEX messages_acknowledged ON poststelle.messages USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL);
 CREATE INDEX messages_by_account ON poststelle.messages USING btree (account_id, id);
 CREATE INDEX messages_by_internet_message_id ON poststelle.messages USING btree (internet_message_id);
 CREATE INDEX messages_incomplete ON poststelle.messages USING btree (id) WHERE (NOT complete);
@@ -2420,11 +2474,13 @@ CREATE INDEX messages_unacknowledged ON poststelle.messages USING btree (id) WHE
 CREATE INDEX notify_deliveries_by_target ON poststelle.notify_deliveries USING btree (target_id, id);
 CREATE INDEX notify_deliveries_due ON poststelle.notify_deliveries USING btree (next_attempt_at) WHERE (state = 'waiting'::text);
 CREATE UNIQUE INDEX operators_name ON poststelle.operators USING btree (lower(name));
+CREATE INDEX outbound_events_by_message ON poststelle.outbound_events USING btree (message_id);
 CREATE UNIQUE INDEX outbound_events_delayed ON poststelle.outbound_events USING btree (message_id) WHERE (event = 'delayed'::text);
 CREATE INDEX outbound_events_open ON poststelle.outbound_events USING btree (id) WHERE ("position" IS NULL);
 CREATE UNIQUE INDEX outbound_events_position ON poststelle.outbound_events USING btree ("position") WHERE ("position" IS NOT NULL);
 CREATE INDEX outbound_messages_by_account ON poststelle.outbound_messages USING btree (account_id, id);
 CREATE INDEX outbound_messages_by_message_id ON poststelle.outbound_messages USING btree (internet_message_id);
+CREATE INDEX outbound_messages_cancelled ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = 'cancelled'::text);
 CREATE INDEX outbound_messages_deferred ON poststelle.outbound_messages USING btree (account_id, expires_at) WHERE (state = 'deferred'::text);
 CREATE INDEX outbound_messages_due ON poststelle.outbound_messages USING btree (account_id, next_attempt_at) WHERE ((state = ANY (ARRAY['scheduled'::text, 'queued'::text, 'deferred'::text, 'uncertain'::text])) AND (next_attempt_at IS NOT NULL));
 CREATE INDEX outbound_messages_handed_over ON poststelle.outbound_messages USING btree (finished_at) WHERE (state = ANY (ARRAY['sent'::text, 'partial'::text, 'bounced'::text]));
@@ -2583,6 +2639,7 @@ REVOKE ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) FROM PUBL
 GRANT ALL ON FUNCTION poststelle.send_paused_until(account_id bigint) TO poststelle_app;
 REVOKE ALL ON FUNCTION poststelle.send_rate(account_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.send_rate(account_id bigint) TO poststelle_app;
+REVOKE ALL ON FUNCTION poststelle.shorten_audit(before timestamp with time zone) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.shown(given text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION poststelle.submit_message(account text, envelope_from text, recipients text[], raw bytea, idempotency_key text, send_after timestamp with time zone, priority integer) TO poststelle_app;

@@ -35,6 +35,7 @@ const SCREENS = [
   ['settings-tokens', '/settings/tokens'],
   ['settings-notices', '/settings/notices'],
   ['settings-apps', '/settings/apps'],
+  ['settings-retention', '/settings/retention'],
   ['settings-keys', '/settings/keys'],
   ['settings-audit', '/settings/audit'],
   ['settings-system', '/settings/system'],

@@ -38,6 +38,7 @@ import { addOutboxRoutes, work } from './routes/outbox.ts'
 import { addOverviewRoutes } from './routes/overview.ts'
 import { addPeopleRoutes } from './routes/people.ts'
 import { addSessionRoutes } from './routes/session.ts'
+import { addRetentionRoutes } from './routes/retention.ts'
 import { addSystemRoutes } from './routes/system.ts'
 import { addSignIn } from './sign-in.ts'
 import { addWeb } from './web.ts'
@@ -160,6 +161,7 @@ export async function buildApp(raw: FastifyInstance, ctx: ApiContext): Promise<A
   addInboxRoutes(app, ctx)
   addOutboxRoutes(app, ctx)
   addSystemRoutes(app, ctx)
+  addRetentionRoutes(app, ctx)
   addNotifyRoutes(app, ctx)
   addClassify(app)
   addSignIn(app, ctx)

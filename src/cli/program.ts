@@ -15,6 +15,7 @@ import { addKeyCommand } from './key.ts'
 import { addMigrateCommand } from './migrate.ts'
 import { addOutboxCommands } from './outbox.ts'
 import { printableText } from './printable.ts'
+import { addRetentionCommands } from './retention.ts'
 import { addRunwayCommand } from './runway.ts'
 import { addSendCommand } from './send.ts'
 import { ExitWith } from './run.ts'
@@ -47,6 +48,7 @@ export async function runProgram(args: readonly string[], ctx: CommandContext): 
   addClassifyCommand(program, ctx)
   addClientCommands(program, ctx)
   addKeyCommand(program, ctx)
+  addRetentionCommands(program, ctx)
   addUserCommands(program, ctx)
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -1,15 +1,14 @@
 // `poststelle user`: who may log in at the dashboard. Also the way back in for somebody who has lost password or second factor.
 
-import { userInfo } from 'node:os'
 import { Option, type Command } from 'commander'
 import { UserError } from '../base/failure.ts'
 import { invite } from '../contract/invite.ts'
 import { newOperator, operatorJson } from '../contract/people.ts'
-import type { Actor } from '../db/audit.ts'
 import { changeRights, createOperator, findOperator, listOperators, type Operator } from '../db/operators.ts'
 import { ROLES_OF_PEOPLE, type PersonRole } from '../db/schema-people.ts'
 import { endSessions } from '../db/sessions.ts'
 import type { Language } from '../health/phrases.ts'
+import { commandActor } from './actor.ts'
 import type { CommandContext, Installation } from './installation.ts'
 import { addLanguageOption, chosenLanguage, type LanguageOption } from './language.ts'
 import { printableLine } from './printable.ts'
@@ -67,18 +66,6 @@ export function addUserCommands(program: Command, ctx: CommandContext): void {
   )
 }
 
-/** Whoever runs the command may read the database anyway. */
-const actor = (): Actor => ({ kind: 'command', name: systemUser(), ip: null })
-
-/** A container may run us under an id that has no name. */
-function systemUser(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return `uid ${process.getuid?.()}`
-  }
-}
-
 async function found({ db }: Installation, name: string): Promise<Operator> {
   const one = await findOperator(db, { name })
   if (!one)
@@ -99,7 +86,7 @@ async function inviteUser(
   if (!parsed.success)
     throw new UserError(`user name: ${parsed.error.issues[0]?.message ?? 'is not one'}`, { exitCode: 2 })
   await createOperator(db, { name, role: options.role, mayReadMail: options.readMail ?? false })
-  const link = await invite(installation, actor(), await found(installation, name))
+  const link = await invite(installation, commandActor(), await found(installation, name))
   answer(ctx, options, link, () => inviteText(link, chosenLanguage(options)))
 }
 
@@ -114,7 +101,7 @@ async function changeUser(
     throw new UserError('nothing is to be changed; --help shows what can be', { exitCode: 2 })
   const { db } = installation
   const { id } = await found(installation, name)
-  const left = await changeRights(db, actor(), id, {
+  const left = await changeRights(db, commandActor(), id, {
     role,
     mayReadMail,
     ...((lock ?? unlock) && { disabled: lock === true }),

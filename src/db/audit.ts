@@ -4,6 +4,8 @@ import { sql } from 'kysely'
 import type { DbOrTx } from './database.ts'
 import type { ActorKind } from './schema-people.ts'
 
+const SHORTENED = 'audit log shortened'
+
 export interface Actor {
   readonly kind: ActorKind
   readonly name: string
@@ -67,12 +69,23 @@ export async function listAudit(
   return rows
 }
 
-/** Entries whose hash is not what it should be, or whose predecessor is missing. Goes through all of them. */
+/**
+ * Entries whose hash is not what it should be, or whose predecessor is missing. Goes through all of them. Where the beginning was
+ * removed because of its age, the entry that says so names the hash that comes before the first.
+ */
 export async function verifyAudit(db: DbOrTx): Promise<{ entries: number; broken: number[] }> {
   const { rows } = await sql<{ entries: number; broken: number[] | null }>`
     select count(*)::int as entries, array_agg(id::float8 order by id) filter (where not good) as broken from (
       select a.id, a.hash = poststelle.audit_hash(a)
-        and a.previous_hash = coalesce(lag(a.hash) over (order by a.id), '\\x') as good
+        and a.previous_hash = coalesce(lag(a.hash) over (order by a.id),
+          (select decode(s.details ->> 'last_hash', 'hex') from poststelle.audit_log s where s.action = ${SHORTENED} order by s.id desc limit 1),
+          '\\x') as good
       from poststelle.audit_log a) checked`.execute(db)
   return { entries: rows[0]?.entries ?? 0, broken: rows[0]?.broken ?? [] }
+}
+
+/** Removes the entries before that, once there is a day's worth of them, and says so in the log. Returns how many. */
+export async function shortenAudit(tx: DbOrTx, before: Date): Promise<number> {
+  const { rows } = await sql<{ n: number }>`select poststelle.shorten_audit(${before}) as n`.execute(tx)
+  return rows[0]?.n ?? 0
 }

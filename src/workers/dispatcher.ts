@@ -13,6 +13,7 @@ import { sweepSpools } from '../db/messages.ts'
 import { recoverAbandoned } from '../db/outbound.ts'
 import { EventNumbering } from '../db/outbound-events.ts'
 import { wakeParseLanes } from '../db/parsing.ts'
+import { RETAINED, sweepRetention } from '../db/retention.ts'
 import { buryDeadWorkers } from '../db/worker-session.ts'
 import { logNotices, reconcileIncidents } from '../health/reconcile-incidents.ts'
 import { watchSilence } from '../health/watch-silence.ts'
@@ -52,6 +53,7 @@ export class Dispatcher {
   #incidentsAt = 0
   #silenceAt = 0
   #reconciling: Promise<void> | undefined
+  #removing: Promise<void> | undefined
   #lastProblem = ''
   #incidentsProblem = ''
   #hanging: Promise<void> | undefined
@@ -78,6 +80,7 @@ export class Dispatcher {
     clearTimeout(this.#timer)
     await this.#running
     if (this.#reconciling) await atMost(TICK_LIMIT_MS, this.#reconciling)
+    if (this.#removing) await atMost(TICK_LIMIT_MS, this.#removing)
   }
 
   #tick(): void {
@@ -138,6 +141,9 @@ export class Dispatcher {
       await sweepSpools(db)
       await warnRunway(db, log, new Date())
       await sweepBlobs(db)
+      this.#removing ??= this.#removeOld().finally(() => {
+        this.#removing = undefined
+      })
     }
     await dispatchDue(db, queues, rung)
     await this.#numbering.tick()
@@ -146,6 +152,17 @@ export class Dispatcher {
       this.#reconciling = this.#reconcileIncidents().finally(() => {
         this.#reconciling = undefined
       })
+    }
+  }
+
+  /** Beside the ticks: there may be much of it. */
+  async #removeOld(): Promise<void> {
+    const { db, log } = this.#o
+    try {
+      const removed = await sweepRetention(db, new Date(), () => this.#stopped)
+      if (RETAINED.some((of) => removed[of] > 0)) log.info(removed, 'removed what was older than is to be kept')
+    } catch (error) {
+      log.error(`what is older than is to be kept was not removed: ${errorText(error)}`)
     }
   }
 

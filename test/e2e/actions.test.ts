@@ -123,10 +123,13 @@ const ACTIONS: readonly Action[] = [
   { path: () => '/settings/keys', button: 'Alles neu versiegeln', level: 3, typed: 'test', audited: 'keys rotated' },
 ]
 
+const RETENTION = { path: () => '/settings/retention', audited: '' } as const
+
 /** The name of what has the focus, as a screen reader says it. */
 const focused = async (): Promise<string> =>
   await page.evaluate<string>(
-    `(() => { const at = document.activeElement; return at === document.body ? '' : (at.getAttribute('aria-label') ?? at.textContent ?? '').trim() })()`,
+    `(() => { const at = document.activeElement; return at === document.body ? ''
+      : (at.getAttribute('aria-label') ?? (at.labels?.[0] ?? at).textContent ?? '').trim() })()`,
   )
 
 /** By the tabulator alone. */
@@ -193,8 +196,38 @@ test.each(ACTIONS)('$button ($audited), level $level', async (action) => {
     await page.keyboard.press('Enter')
   }
   if (level > 0) await confirmIt(action, before.id)
-  const since = async () => (await auditedSince(before.id)).map(({ action, actor }) => `${action} by ${actor}`)
-  await expect.poll(since, { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
+  await expect.poll(() => since(before.id), { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
+})
+
+const since = async (id: number) => (await auditedSince(id)).map(({ action, actor }) => `${action} by ${actor}`)
+
+test('how long mail is kept is changed only when it is typed what goes; a legal hold has a reason, and its end is asked for', async () => {
+  await sql`update poststelle.messages set acknowledged_at = now() - interval '40 days' where id = ${of('message')}`.execute(
+    house.db,
+  )
+  await page.goto('/settings/retention')
+  await page.getByRole('heading', { name: 'Löschsperre' }).waitFor()
+  const before = await lastAudited()
+  await tabTo('Tage: Empfangene Post')
+  await page.keyboard.type('30')
+  await tabTo('Speichern')
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').getByText('Empfangene Post: 1').waitFor()
+  await confirmIt({ ...RETENTION, button: 'Speichern', level: 3, typed: 'entfernen' }, before.id)
+  await expect.poll(() => since(before.id), { timeout: 10_000 }).toEqual([`retention changed by ${ADMIN.name}`])
+  expect(await page.getByLabel('Tage: Empfangene Post').inputValue()).toBe('30')
+
+  await tabTo('Grund, etwa ein Aktenzeichen *')
+  await page.keyboard.type('Az. 12/26')
+  await tabTo('Löschsperre setzen')
+  await page.keyboard.press('Enter')
+  await page.getByRole('alert').getByText('Az. 12/26').waitFor()
+  const held = await lastAudited()
+  expect(held).toMatchObject({ action: 'legal hold set', actor: ADMIN.name, reason: 'Az. 12/26' })
+  await tabTo('Löschsperre aufheben')
+  await page.keyboard.press('Enter')
+  await confirmIt({ ...RETENTION, button: 'Löschsperre aufheben', level: 1 }, held.id)
+  await expect.poll(() => since(held.id), { timeout: 10_000 }).toEqual([`legal hold lifted by ${ADMIN.name}`])
 })
 
 test('a queue that is paused is named on every page', async () => {

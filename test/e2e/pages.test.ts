@@ -215,6 +215,7 @@ describe('an installation with much in it', () => {
     ['tokens', () => '/settings/tokens'],
     ['notices', () => '/settings/notices'],
     ['apps', () => '/settings/apps'],
+    ['retention', () => '/settings/retention'],
     ['keys', () => '/settings/keys'],
     ['audit', () => '/settings/audit'],
     ['system', () => '/settings/system'],

@@ -37,6 +37,7 @@ import { explain } from '../../failures/catalogue.ts'
 import { accountDetailOf } from '../account-detail.ts'
 import { API, type ApiContext, type App } from '../context.ts'
 import { needs, whoOf } from '../guard.ts'
+import { requireMatch } from '../if-match.ts'
 import { languageOf } from '../language.ts'
 import { Refused } from '../problems.ts'
 
@@ -373,10 +374,7 @@ function fieldsRefused<T>(work: () => T): T {
   }
 }
 
-/** If-Match (RFC 9110 section 13.1.1): somebody else may have changed it since it was shown. */
 async function matches(ctx: ApiContext, request: FastifyRequest, id: number): Promise<void> {
-  const given = request.headers['if-match']
-  if (given === undefined || given === '*') return
-  const detail = await accountDetailOf(ctx, id, 'en')
-  if (given.replace(/^W\//, '').replaceAll('"', '') !== detail?.etag) throw new Refused('changed_meanwhile')
+  if (request.headers['if-match'] !== undefined)
+    requireMatch(request, (await accountDetailOf(ctx, id, 'en'))?.etag ?? '')
 }

@@ -1,4 +1,4 @@
-// Settings: myself, users, tokens, app registrations, keys, audit log, system. Each part is a path of its own.
+// Settings: myself, users, tokens, app registrations, retention, keys, audit log, system. Each part is a path of its own.
 
 import { Tabs } from '@mantine/core'
 import { useLocation } from 'wouter'
@@ -10,6 +10,7 @@ import { Keys } from '../parts/settings-keys.tsx'
 import { Notices } from '../parts/settings-notify.tsx'
 import { Myself } from '../parts/settings-me.tsx'
 import { People } from '../parts/settings-people.tsx'
+import { Retention } from '../parts/settings-retention.tsx'
 import { System } from '../parts/settings-system.tsx'
 import { Tokens } from '../parts/settings-tokens.tsx'
 import { useMay } from '../person.ts'
@@ -30,6 +31,7 @@ export default function SettingsPage({ part }: { part: string }) {
     ['apps', t.settings.apps, Apps],
     ...(isAdmin
       ? ([
+          ['retention', t.retention.title, Retention],
           ['keys', t.settings.keys, Keys],
           ['audit', t.settings.audit, AuditLog],
         ] as const)
