@@ -710,12 +710,13 @@ export const de = {
     forGood: 'Das lässt sich nicht zurücknehmen.',
     word: 'entfernen',
     hold: 'Löschsperre',
-    holdText: 'Solange sie gesetzt ist, wird nichts entfernt, was auch immer unten steht: für Prüfungen und Verfahren.',
+    holdText:
+      'Solange sie gesetzt ist, wird nichts entfernt, was auch immer eingestellt ist: für Prüfungen und Verfahren.',
     holdReason: 'Grund, etwa ein Aktenzeichen',
     setHold: 'Löschsperre setzen',
     held: 'Die Löschsperre ist gesetzt: nichts wird entfernt.',
     lift: 'Löschsperre aufheben',
-    liftText: 'Was älter ist als unten steht, wird innerhalb einer Stunde endgültig entfernt.',
+    liftText: 'Was älter ist als eingestellt, wird innerhalb einer Stunde endgültig entfernt.',
   },
   notify: {
     title: 'Meldungen',

@@ -18,8 +18,9 @@ export function Retention() {
     <Loaded query={kept}>
       {(data) => (
         <Stack maw={760} gap="xl">
-          <LegalHold data={data} />
+          {data.hold && <LegalHold data={data} />}
           <DaysForm key={data.etag} data={data} />
+          {!data.hold && <LegalHold data={data} />}
         </Stack>
       )}
     </Loaded>
@@ -85,7 +86,9 @@ function DaysForm({ data }: { data: RetentionJson }) {
                       onChange={(value) => setDays({ ...days, [of]: value === '' ? null : Number(value) })}
                     />
                   </Table.Td>
-                  <Table.Td ta="right">{format.bytes(data[of].bytes)}</Table.Td>
+                  <Table.Td ta="right" style={{ whiteSpace: 'nowrap' }}>
+                    {format.bytes(data[of].bytes)}
+                  </Table.Td>
                   <Table.Td>{data[of].oldest_at ? <Age at={data[of].oldest_at} /> : '–'}</Table.Td>
                   <Table.Td ta="right">{format.number(data[of].removed)}</Table.Td>
                 </Table.Tr>
@@ -169,7 +172,7 @@ function LegalHold({ data }: { data: RetentionJson }) {
         {t.retention.hold}
       </Title>
       {hold ? (
-        <Alert color="yellow" variant="light" title={t.retention.held}>
+        <Alert color="orange" title={t.retention.held}>
           <Text size="sm" className="anywhere">
             {hold.reason}
           </Text>
