@@ -5,13 +5,12 @@ create table poststelle.retention (
   -- days; null: for ever
   received_days integer check (received_days between 30 and 36500),
   sent_days integer check (sent_days between 30 and 36500),
-  transcript_days integer check (transcript_days between 1 and 36500),
+  transcripts_days integer check (transcripts_days between 1 and 36500),
   audit_days integer check (audit_days between 90 and 36500),
   -- a legal hold: nothing is removed, whatever the days say
   hold_reason text check (hold_reason <> ''),
   hold_since timestamptz,
   hold_by text,
-  changed_at timestamptz not null default now(),
   -- removed since the installation began, and when something was last looked for
   removed_received bigint not null default 0,
   removed_sent bigint not null default 0,

@@ -2180,12 +2180,11 @@ CREATE TABLE poststelle.retention (
     one boolean DEFAULT true NOT NULL,
     received_days integer,
     sent_days integer,
-    transcript_days integer,
+    transcripts_days integer,
     audit_days integer,
     hold_reason text,
     hold_since timestamp with time zone,
     hold_by text,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
     removed_received bigint DEFAULT 0 NOT NULL,
     removed_sent bigint DEFAULT 0 NOT NULL,
     removed_transcripts bigint DEFAULT 0 NOT NULL,
@@ -2197,7 +2196,7 @@ CREATE TABLE poststelle.retention (
     CONSTRAINT retention_one_check CHECK (one),
     CONSTRAINT retention_received_days_check CHECK (((received_days >= 30) AND (received_days <= 36500))),
     CONSTRAINT retention_sent_days_check CHECK (((sent_days >= 30) AND (sent_days <= 36500))),
-    CONSTRAINT retention_transcript_days_check CHECK (((transcript_days >= 1) AND (transcript_days <= 36500)))
+    CONSTRAINT retention_transcripts_days_check CHECK (((transcripts_days >= 1) AND (transcripts_days <= 36500)))
 );
 CREATE TABLE poststelle.round_trips (
     id bigint NOT NULL,

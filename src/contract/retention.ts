@@ -9,6 +9,7 @@ import {
   FEWEST_DAYS,
   measureKept,
   MOST_DAYS,
+  ofEach,
   readRetention,
   RETAINED,
   saveLegalHold,
@@ -27,12 +28,7 @@ const daysOf = (of: Retained) =>
     .nullable()
 
 /** Days; null: for ever. */
-export const retentionDays = z.strictObject({
-  received: daysOf('received'),
-  sent: daysOf('sent'),
-  transcripts: daysOf('transcripts'),
-  audit: daysOf('audit'),
-})
+const retentionDays = z.strictObject(ofEach(daysOf))
 
 const holdReason = z.string().trim().min(1, 'is empty').max(500, 'is longer than 500 characters')
 
@@ -54,10 +50,7 @@ const kept = z.object({
 })
 
 export const retention = z.object({
-  received: kept,
-  sent: kept,
-  transcripts: kept,
-  audit: kept,
+  ...ofEach(() => kept),
   hold: z.object({ reason: z.string(), since: instant, by: z.string() }).nullable(),
   swept_at: instant.nullable(),
   etag: z.string(),
@@ -65,12 +58,7 @@ export const retention = z.object({
 export type RetentionJson = z.infer<typeof retention>
 
 /** How much would go; counted up to COUNTED, one more stands for "more". null: nothing ever goes. */
-export const retentionPreview = z.object({
-  received: z.int().nullable(),
-  sent: z.int().nullable(),
-  transcripts: z.int().nullable(),
-  audit: z.int().nullable(),
-})
+export const retentionPreview = z.object(ofEach(() => z.int().nullable()))
 export type RetentionPreviewJson = z.infer<typeof retentionPreview>
 
 export const COUNTED = 100_000
@@ -93,10 +81,7 @@ export async function retentionJson(db: Db): Promise<RetentionJson> {
     removed: removed[name],
   })
   return {
-    received: of('received'),
-    sent: of('sent'),
-    transcripts: of('transcripts'),
-    audit: of('audit'),
+    ...ofEach(of),
     hold: hold && { reason: hold.reason, since: iso(hold.since), by: hold.by },
     swept_at: isoOrNull(sweptAt),
     etag: etagOf(read),
@@ -105,12 +90,8 @@ export async function retentionJson(db: Db): Promise<RetentionJson> {
 
 type PartialDays = NonNullable<RetentionChange['days']>
 
-const withChange = (before: RetentionDays, change: PartialDays | undefined): RetentionDays => ({
-  received: change?.received === undefined ? before.received : change.received,
-  sent: change?.sent === undefined ? before.sent : change.sent,
-  transcripts: change?.transcripts === undefined ? before.transcripts : change.transcripts,
-  audit: change?.audit === undefined ? before.audit : change.audit,
-})
+const withChange = (before: RetentionDays, change: PartialDays = {}): RetentionDays =>
+  ofEach((of) => (change[of] === undefined ? before[of] : change[of]))
 
 /** What would go at once if the days were these. */
 export async function previewRetention(

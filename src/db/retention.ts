@@ -9,6 +9,14 @@ import type { Db, DbOrTx, Tx } from './database.ts'
 export const RETAINED = ['received', 'sent', 'transcripts', 'audit'] as const
 export type Retained = (typeof RETAINED)[number]
 
+/** One value for each. */
+export const ofEach = <T>(value: (of: Retained) => T): Record<Retained, T> => ({
+  received: value('received'),
+  sent: value('sent'),
+  transcripts: value('transcripts'),
+  audit: value('audit'),
+})
+
 /** Days; null: for ever. */
 export type RetentionDays = Readonly<Record<Retained, number | null>>
 
@@ -33,7 +41,7 @@ export interface Retention {
 interface Row {
   received_days: number | null
   sent_days: number | null
-  transcript_days: number | null
+  transcripts_days: number | null
   audit_days: number | null
   hold_reason: string | null
   hold_since: Date | null
@@ -54,36 +62,26 @@ export async function readRetention(db: DbOrTx, options: { lock?: boolean } = {}
 }
 
 const retentionOf = (row: Row): Retention => ({
-  days: {
-    received: row.received_days,
-    sent: row.sent_days,
-    transcripts: row.transcript_days,
-    audit: row.audit_days,
-  },
+  days: ofEach((of) => row[`${of}_days`]),
   hold:
     row.hold_reason !== null && row.hold_since && row.hold_by !== null
       ? { reason: row.hold_reason, since: row.hold_since, by: row.hold_by }
       : null,
-  removed: {
-    received: row.removed_received,
-    sent: row.removed_sent,
-    transcripts: row.removed_transcripts,
-    audit: row.removed_audit,
-  },
+  removed: ofEach((of) => row[`removed_${of}`]),
   sweptAt: row.swept_at,
 })
 
 export async function saveRetentionDays(tx: Tx, days: RetentionDays): Promise<void> {
   await sql`
-    update poststelle.retention set received_days = ${days.received}, sent_days = ${days.sent}, transcript_days = ${days.transcripts},
-      audit_days = ${days.audit}, changed_at = now()`.execute(tx)
+    update poststelle.retention set received_days = ${days.received}, sent_days = ${days.sent}, transcripts_days = ${days.transcripts},
+      audit_days = ${days.audit}`.execute(tx)
 }
 
 /** Null: there is none any more. What is being removed at this moment is removed before this returns, and nothing after it. */
 export async function saveLegalHold(tx: Tx, hold: Omit<LegalHold, 'since'> | null): Promise<void> {
   await sql`
     update poststelle.retention set hold_reason = ${hold?.reason ?? null}, hold_by = ${hold?.by ?? null},
-      hold_since = case when ${hold !== null} then now() end, changed_at = now()`.execute(tx)
+      hold_since = case when ${hold !== null} then now() end`.execute(tx)
 }
 
 interface Selection {
@@ -92,7 +90,7 @@ interface Selection {
   readonly waiting: readonly number[]
 }
 
-/** What is old enough, oldest first. Each state of messages that are through has an index by `finished_at`. */
+/** What is old enough. Each state of messages that are through has an index by `finished_at`. */
 const OLD: Readonly<Record<Exclude<Retained, 'audit'>, (of: Selection, limit: number) => RawBuilder<unknown>>> = {
   received: ({ before, waiting }, limit) => sql`
     select m.id from poststelle.messages m where m.acknowledged_at < ${before} and m.complete and m.account_id <> all(${[...waiting]}::bigint[])
@@ -124,6 +122,11 @@ async function accountsThatWait(db: DbOrTx, before: Date): Promise<number[]> {
   return rows.map(({ id }) => id)
 }
 
+async function selectionOf(db: DbOrTx, of: Retained, days: number, now: Date): Promise<Selection> {
+  const before = later(now, -days * DAY_MS)
+  return { before, waiting: of === 'received' ? await accountsThatWait(db, before) : [] }
+}
+
 /** What would go if these days held from now on, each at most `most + 1`; null where nothing ever goes. */
 export async function countOld(
   db: DbOrTx,
@@ -133,16 +136,16 @@ export async function countOld(
 ): Promise<Record<Retained, number | null>> {
   const count = async (of: Retained): Promise<number | null> => {
     if (days[of] === null) return null
-    const before = later(now, -days[of] * DAY_MS)
+    const selection = await selectionOf(db, of, days[of], now)
     const old =
       of === 'audit'
-        ? sql`select from poststelle.audit_log where at < ${before} limit ${most + 1}`
-        : OLD[of]({ before, waiting: of === 'received' ? await accountsThatWait(db, before) : [] }, most + 1)
+        ? sql`select from poststelle.audit_log where at < ${selection.before} limit ${most + 1}`
+        : OLD[of](selection, most + 1)
     const { rows } = await sql<{ n: number }>`select count(*) as n from (${old}) old`.execute(db)
     return rows[0]?.n ?? 0
   }
-  const [received, sent, transcripts, audit] = await Promise.all(RETAINED.map(count))
-  return { received: received ?? null, sent: sent ?? null, transcripts: transcripts ?? null, audit: audit ?? null }
+  const counts = new Map(await Promise.all(RETAINED.map(async (of) => [of, await count(of)] as const)))
+  return ofEach((of) => counts.get(of) ?? null)
 }
 
 export interface Kept {
@@ -164,11 +167,10 @@ export async function measureKept(db: DbOrTx): Promise<Record<Retained, Kept>> {
     union all select 'audit', ${size(['audit_log'])}, (select at from poststelle.audit_log order by id limit 1)`.execute(
     db,
   )
-  const of = (name: Retained): Kept => {
-    const row = rows.find((one) => one.of === name)
+  return ofEach((name) => {
+    const row = rows.find(({ of }) => of === name)
     return { bytes: row?.bytes ?? 0, oldestAt: row?.oldest ?? null }
-  }
-  return { received: of('received'), sent: of('sent'), transcripts: of('transcripts'), audit: of('audit') }
+  })
 }
 
 const BATCH = 200
@@ -183,15 +185,14 @@ export async function sweepRetention(
   now: Date,
   stopped: () => boolean = () => false,
 ): Promise<Record<Retained, number>> {
-  const removed = { received: 0, sent: 0, transcripts: 0, audit: 0 }
+  const removed = ofEach(() => 0)
   const { days, hold } = await readRetention(db)
   if (hold) return removed
   for (const of of RETAINED) {
     if (days[of] === null) continue
-    const before = later(now, -days[of] * DAY_MS)
-    const waiting = of === 'received' ? await accountsThatWait(db, before) : []
+    const selection = await selectionOf(db, of, days[of], now)
     while (!stopped()) {
-      const n = await removeSome(db, of, days[of], { before, waiting })
+      const n = await removeSome(db, of, days[of], selection)
       removed[of] += n
       if (n === 0) break
     }
@@ -217,25 +218,23 @@ async function removeSome(db: Db, of: Retained, days: number, selection: Selecti
 }
 
 async function remove(tx: Tx, of: Exclude<Retained, 'audit'>, selection: Selection): Promise<number> {
-  const old = OLD[of](selection, BATCH)
-  if (of === 'transcripts') {
-    const { numAffectedRows } = await sql`
-      with old as (${old})
-      update poststelle.delivery_attempts a set transcript = null from old
-      where a.message_id = old.message_id and a.number = old.number`.execute(tx)
-    return Number(numAffectedRows ?? 0)
-  }
-  if (of === 'received') {
-    // whoever parses it anew, or files a report, has the row locked
-    const { numAffectedRows } = await sql`
-      with old as (${old}), locked as (select id from poststelle.messages where id in (select id from old) order by id for update skip locked)
-      delete from poststelle.messages m using locked where m.id = locked.id`.execute(tx)
-    return Number(numAffectedRows ?? 0)
-  }
-  const { numAffectedRows } = await sql`
+  const { numAffectedRows } = await REMOVAL[of](OLD[of](selection, BATCH)).execute(tx)
+  return Number(numAffectedRows ?? 0)
+}
+
+/** Statements that remove what `old` selects. */
+const REMOVAL: Readonly<Record<Exclude<Retained, 'audit'>, (old: RawBuilder<unknown>) => RawBuilder<unknown>>> = {
+  // whoever parses it anew, or files a report, has the row locked
+  received: (old) => sql`
+    with old as (${old}), locked as (select id from poststelle.messages where id in (select id from old) order by id for update skip locked)
+    delete from poststelle.messages m using locked where m.id = locked.id`,
+  sent: (old) => sql`
     with old as (${old}),
       locked as (select id from poststelle.outbound_messages where id in (select id from old) order by id for update skip locked),
       events as (delete from poststelle.outbound_events e using locked where e.message_id = locked.id)
-    delete from poststelle.outbound_messages m using locked where m.id = locked.id`.execute(tx)
-  return Number(numAffectedRows ?? 0)
+    delete from poststelle.outbound_messages m using locked where m.id = locked.id`,
+  transcripts: (old) => sql`
+    with old as (${old})
+    update poststelle.delivery_attempts a set transcript = null from old
+    where a.message_id = old.message_id and a.number = old.number`,
 }

@@ -123,8 +123,6 @@ const ACTIONS: readonly Action[] = [
   { path: () => '/settings/keys', button: 'Alles neu versiegeln', level: 3, typed: 'test', audited: 'keys rotated' },
 ]
 
-const RETENTION = { path: () => '/settings/retention', audited: '' } as const
-
 /** The name of what has the focus, as a screen reader says it. */
 const focused = async (): Promise<string> =>
   await page.evaluate<string>(
@@ -154,10 +152,14 @@ const auditedSince = async (id: number): Promise<Audited[]> => {
   // of what is read, by the way, every page tells
   return items.filter((one) => one.id > id && !one.action.endsWith(' read'))
 }
+const since = async (id: number) => (await auditedSince(id)).map(({ action, actor }) => `${action} by ${actor}`)
 const lastAudited = async (): Promise<Audited> => (await ask('GET', '/api/v1/audit?limit=1')).json.items[0] as Audited
 
 /** Nothing is done before the dialog says what follows, has what its level asks for, and is agreed to. */
-async function confirmIt({ button, level, typed, confirm }: Action, before: number): Promise<void> {
+async function confirmIt(
+  { button, level, typed, confirm }: Pick<Action, 'button' | 'level' | 'typed' | 'confirm'>,
+  before: number,
+): Promise<void> {
   const dialog = page.getByRole('dialog')
   // in the dialog, whose title says to what it is done
   const agreed = confirm ?? button.split(':')[0] ?? ''
@@ -199,8 +201,6 @@ test.each(ACTIONS)('$button ($audited), level $level', async (action) => {
   await expect.poll(() => since(before.id), { timeout: 10_000 }).toContain(`${audited} by ${ADMIN.name}`)
 })
 
-const since = async (id: number) => (await auditedSince(id)).map(({ action, actor }) => `${action} by ${actor}`)
-
 test('how long mail is kept is changed only when it is typed what goes; a legal hold has a reason, and its end is asked for', async () => {
   await sql`update poststelle.messages set acknowledged_at = now() - interval '40 days' where id = ${of('message')}`.execute(
     house.db,
@@ -213,7 +213,7 @@ test('how long mail is kept is changed only when it is typed what goes; a legal 
   await tabTo('Speichern')
   await page.keyboard.press('Enter')
   await page.getByRole('dialog').getByText('Empfangene Post: 1').waitFor()
-  await confirmIt({ ...RETENTION, button: 'Speichern', level: 3, typed: 'entfernen' }, before.id)
+  await confirmIt({ button: 'Speichern', level: 3, typed: 'entfernen' }, before.id)
   await expect.poll(() => since(before.id), { timeout: 10_000 }).toEqual([`retention changed by ${ADMIN.name}`])
   expect(await page.getByLabel('Tage: Empfangene Post').inputValue()).toBe('30')
 
@@ -226,7 +226,7 @@ test('how long mail is kept is changed only when it is typed what goes; a legal 
   expect(held).toMatchObject({ action: 'legal hold set', actor: ADMIN.name, reason: 'Az. 12/26' })
   await tabTo('Löschsperre aufheben')
   await page.keyboard.press('Enter')
-  await confirmIt({ ...RETENTION, button: 'Löschsperre aufheben', level: 1 }, held.id)
+  await confirmIt({ button: 'Löschsperre aufheben', level: 1 }, held.id)
   await expect.poll(() => since(held.id), { timeout: 10_000 }).toEqual([`legal hold lifted by ${ADMIN.name}`])
 })
 
